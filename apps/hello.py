@@ -1,0 +1,17 @@
+"""Greets whoever is named in the path."""
+
+from nativecgi import Request, Response, not_found, run, text
+
+
+def handle(request: Request) -> Response:
+    match request.method, request.parts:
+        case "GET", []:
+            return text("Hello world")
+        case "GET", [name]:
+            return text(f"Hello {name}")
+        case _:
+            return not_found()
+
+
+if __name__ == "__main__":
+    run(handle)

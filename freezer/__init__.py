@@ -1,0 +1,10 @@
+"""Freezes a running program into one self-contained ELF executable.
+
+It knows nothing of what it freezes but the freeze point: the program finds FREEZE_POINT in its
+environment, gets ready, and stops itself with SIGSTOP. See docs/freezing.md.
+"""
+
+from freezer.errors import CannotFreeze, FreezerError, Unsupported
+from freezer.freeze import freeze, require_support
+
+__all__ = ["CannotFreeze", "FreezerError", "Unsupported", "freeze", "require_support"]

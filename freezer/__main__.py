@@ -1,0 +1,42 @@
+"""`python -m freezer -o OUT -- PROGRAM ARGS...`: the command line of the freezer."""
+
+import argparse
+import sys
+from pathlib import Path
+
+from freezer.errors import FreezerError
+from freezer.freeze import SECONDS, freeze
+
+
+def main() -> int:
+    """Freeze as the command line says; returns the exit status."""
+    parser = argparse.ArgumentParser(
+        prog="python -m freezer",
+        description="Run PROGRAM until it stops itself with SIGSTOP, and write it, as it is "
+        "then, as an executable file that goes on from there.",
+    )
+    parser.add_argument("-o", "--output", type=Path, required=True, help="the file to write")
+    parser.add_argument(
+        "-t", "--timeout", type=float, default=SECONDS, metavar="SECONDS",
+        help="how long PROGRAM may take to stop itself (default: %(default)g)",
+    )  # fmt: skip
+    parser.add_argument(
+        "-e", "--env", action="append", default=[], metavar="NAME=VALUE",
+        help="set a variable in PROGRAM's environment, which is empty otherwise",
+    )  # fmt: skip
+    parser.add_argument("command", nargs="+", metavar="PROGRAM", help="and its arguments")
+    options = parser.parse_args()
+    environment = dict(variable.partition("=")[::2] for variable in options.env)
+    try:
+        printed = freeze(
+            options.command, options.output, environment=environment, seconds=options.timeout
+        )
+    except (FreezerError, OSError) as error:
+        print(f"freezer: {error}", file=sys.stderr)
+        return 1
+    sys.stderr.write(printed)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

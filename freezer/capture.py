@@ -1,0 +1,172 @@
+"""Reads a process that is stopped at its freeze point, and lets it change no more."""
+
+import signal
+import struct
+from collections.abc import Iterator
+from contextlib import suppress
+
+from freezer import checks, glibc, procfs, ptrace
+from freezer.errors import CannotFreeze, Unsupported
+from freezer.prepare import PAGE, Prepared
+from freezer.procfs import Mapping
+from freezer.snapshot import (
+    Letterbox,
+    Region,
+    Reservation,
+    Snapshot,
+    SystemCall,
+)
+from freezer.tracee import SYSCALL_INSTRUCTION, Tracee
+
+_SYS_BRK = 12
+_SYS_RT_SIGACTION = 13
+_SYS_SIGALTSTACK = 131
+_SYS_ARCH_PRCTL = 158
+_SYS_SET_ROBUST_LIST = 273
+_SYS_GET_ROBUST_LIST = 274
+_ARCH_SET_FS = 0x1002
+_SIGACTION_SIZE = 32  # struct kernel_sigaction: handler, flags, restorer, mask
+_SIGSET_SIZE = 8
+_STACK_T = struct.Struct("<QiiQ")  # stack_t: address, flags, padding, size
+_SS_DISABLE = 2
+
+# A leaf function may use this much below the stack pointer (System V ABI, AMD64, 3.2.2).
+_RED_ZONE = 128
+# Scratch memory for system calls that return structures, below the red zone.
+_SCRATCH = 4096
+
+_REGISTERS = "rax rbx rbp rdi rsi rdx r8 r9 r10 r12 r13 r14 r15 rsp rip".split()
+
+
+def capture(tracee: Tracee, prepared: Prepared, token: bytes) -> Snapshot:
+    """Take the snapshot of a process at its freeze point.
+
+    `token` marks the letterbox, if the program left one. Raises CannotFreeze with all reasons
+    where it holds what no image can.
+    """
+    registers = ptrace.get_registers(tracee.pid)
+    instruction = registers.rip - len(SYSCALL_INSTRUCTION)
+    scratch = registers.rsp - _RED_ZONE - _SCRATCH
+    if not prepared.stack_start <= scratch < prepared.stack_end:
+        raise CannotFreeze("the program has left the stack it was given")
+    if tracee.read(instruction, len(SYSCALL_INSTRUCTION)) != SYSCALL_INSTRUCTION:
+        raise CannotFreeze("the program must send itself SIGSTOP with kill(2) or raise(3)")
+    if registers.gs_base:
+        raise CannotFreeze("the program uses the GS register, which glibc leaves alone")
+    checks.check(tracee, instruction, scratch)
+
+    floating_point = ptrace.get_floating_point_registers(tracee.pid)
+    mappings = procfs.mappings(tracee.pid)
+    libc = glibc.find(tracee, mappings, registers.fs_base)
+    if tracee.read_integer(libc.curbrk) != tracee.call(instruction, _SYS_BRK, 0):
+        raise Unsupported("the program break is not where glibc says it is")
+    actions = _signal_actions(tracee, instruction, scratch)
+    interrupt_action = actions.pop(signal.SIGINT, None)
+    calls = [
+        SystemCall(_SYS_ARCH_PRCTL, (_ARCH_SET_FS, registers.fs_base)),
+        *_robust_list(tracee, instruction, scratch),
+        *_alternate_stack(tracee, instruction, scratch),
+        *(
+            SystemCall(_SYS_RT_SIGACTION, (number, action, 0, _SIGSET_SIZE))
+            for number, action in actions.items()
+        ),
+    ]
+    # The process may be asked nothing more: its memory is read as it is now.
+    memory = [
+        _without_traces(region, prepared, unused_end=registers.rsp - _RED_ZONE)
+        for region in (_read(tracee, mapping) for mapping in mappings if _is_kept(mapping))
+        if region.data
+    ]
+    return Snapshot(
+        registers={name: getattr(registers, name) for name in _REGISTERS}
+        | {"mxcsr": floating_point.mxcsr, "control_word": floating_point.control_word},
+        memory=memory,
+        inaccessible=[
+            Reservation(mapping.start, "---", mapping.size)
+            for mapping in mappings
+            if mapping.permissions == "---p" and not mapping.path
+        ],
+        calls=calls,
+        interrupt_action=interrupt_action,
+        environ_address=libc.environ,
+        curbrk_address=libc.curbrk,
+        tid_address=libc.tid,
+        letterbox=_letterbox(memory, token),
+    )
+
+
+def _is_kept(mapping: Mapping) -> bool:
+    """Readable memory but for what the kernel gives every process: stack, vDSO and their like."""
+    return mapping.permissions[0] == "r" and not mapping.path.startswith(("[stack", "[v"))
+
+
+def _read(tracee: Tracee, mapping: Mapping) -> Region:
+    """A mapping's content, as far as it has any: behind a mapped file's end there is none."""
+    for size in range(mapping.size, 0, -PAGE):
+        with suppress(OSError):
+            return Region(
+                mapping.start, mapping.permissions[:3], tracee.read(mapping.start, size)
+            )
+    return Region(mapping.start, mapping.permissions[:3], b"")
+
+
+def _without_traces(region: Region, prepared: Prepared, unused_end: int) -> Region:
+    """The region with zeros for the command line and for what is left of finished calls."""
+    if not region.address <= prepared.stack_start < region.end:
+        return region
+    data = bytearray(region.data)
+    unused = (prepared.stack_start, unused_end - prepared.stack_start)
+    for address, length in (unused, *prepared.argument_strings):
+        offset = address - region.address
+        data[offset : offset + length] = bytes(length)
+    return Region(region.address, region.permissions, bytes(data))
+
+
+def _robust_list(tracee: Tracee, instruction: int, scratch: int) -> list[SystemCall]:
+    """Tell the kernel again where the thread keeps its robust mutexes (get_robust_list(2))."""
+    tracee.call(instruction, _SYS_GET_ROBUST_LIST, 0, scratch, scratch + 8)
+    head, size = struct.unpack("<QQ", tracee.read(scratch, 16))
+    return [SystemCall(_SYS_SET_ROBUST_LIST, (head, size))] if head else []
+
+
+def _alternate_stack(tracee: Tracee, instruction: int, scratch: int) -> list[SystemCall]:
+    """Set the alternate signal stack again, if there is one (sigaltstack(2))."""
+    tracee.call(instruction, _SYS_SIGALTSTACK, 0, scratch)
+    stack = tracee.read(scratch, _STACK_T.size)
+    _address, flags, _padding, _size = _STACK_T.unpack(stack)
+    return [] if flags & _SS_DISABLE else [SystemCall(_SYS_SIGALTSTACK, (stack, 0))]
+
+
+def _signal_actions(tracee: Tracee, instruction: int, scratch: int) -> dict[int, bytes]:
+    """The signals that are ignored or have a handler, each with its struct kernel_sigaction."""
+    numbers = procfs.signal_set(tracee.pid, "SigIgn") | procfs.signal_set(tracee.pid, "SigCgt")
+    actions = {}
+    for number in sorted(numbers):
+        tracee.call(instruction, _SYS_RT_SIGACTION, number, 0, scratch, _SIGSET_SIZE)
+        actions[number] = tracee.read(scratch, _SIGACTION_SIZE)
+    return actions
+
+
+def _letterbox(memory: list[Region], token: bytes) -> Letterbox | None:
+    """Find the buffer that begins with the token and its own size and ends with the token."""
+    found = [
+        Letterbox(region.address + offset, size)
+        for region in memory
+        if "w" in region.permissions
+        for offset, size in _marked(region.data, token)
+    ]
+    if len(found) > 1:
+        raise CannotFreeze("the program has left more than one letterbox")
+    return found[0] if found else None
+
+
+def _marked(data: bytes, token: bytes) -> Iterator[tuple[int, int]]:
+    """Offsets and sizes of the letterboxes in some memory."""
+    head = len(token) + 8
+    offset = data.find(token)
+    while offset >= 0:
+        size = int.from_bytes(data[offset + len(token) : offset + head], "little")
+        end = offset + size
+        if size >= head + len(token) and data[end - len(token) : end] == token:
+            yield offset, size
+        offset = data.find(token, offset + 1)

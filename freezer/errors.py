@@ -1,0 +1,13 @@
+"""What can go wrong, by culprit: the program to be frozen, or the machine that freezes it."""
+
+
+class FreezerError(Exception):
+    """Nothing was written; the message says what is wrong and what to do."""
+
+
+class CannotFreeze(FreezerError):
+    """The program's fault: it crashed, hung, or holds something that no image can hold."""
+
+
+class Unsupported(FreezerError):
+    """This machine's fault: its kernel, its C library or its settings do not allow it."""

@@ -1,0 +1,71 @@
+"""The whole of freezing, step by step."""
+
+import platform
+import secrets
+import sys
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from freezer import image, tracee
+from freezer.capture import capture
+from freezer.errors import CannotFreeze, Unsupported
+from freezer.prepare import prepare
+
+# Set for the traced program, to 32 hexadecimal digits that mark its letterbox. A program that
+# finds it stops itself with SIGSTOP at its freeze point.
+FREEZE_POINT = "FREEZE_POINT"
+
+# glibc chooses among its functions by what the CPU can do, once, and the choice is frozen; what
+# is taken from it here was added after the first x86-64 CPUs. rseq(2) registers memory with the
+# kernel, for which a thaw could not answer.
+_TUNABLES = (
+    "glibc.pthread.rseq=0:glibc.cpu.hwcaps=-AVX,-AVX2,-AVX512F,-FMA,-FMA4,-BMI1,-BMI2,-LZCNT,"
+    "-MOVBE,-XSAVE,-XSAVEC"
+)
+ENVIRONMENT = {
+    "PATH": "/usr/local/bin:/usr/bin:/bin",
+    "LANG": "C.UTF-8",
+    "GLIBC_TUNABLES": _TUNABLES,
+    # Every symbol is looked up now: a thaw has no time for it, and less memory to write to.
+    "LD_BIND_NOW": "1",
+}
+
+SECONDS = 60.0
+
+
+def freeze(
+    command: Sequence[str],
+    output: Path,
+    *,
+    environment: Mapping[str, str] | None = None,
+    seconds: float = SECONDS,
+) -> str:
+    """Run `command` up to its freeze point and write it as an executable file to `output`.
+
+    It runs with a minimal environment of its own, to which `environment` is added, and has
+    `seconds` to get there. Returns what it printed on the way.
+
+    Raises CannotFreeze or Unsupported, having written nothing, where the program or this
+    machine do not allow it, and OSError where `output` cannot be written.
+    """
+    require_support()
+    if not output.parent.is_dir():
+        raise CannotFreeze(f"there is no folder {output.parent} to write {output.name} to")
+    token = secrets.token_bytes(16)
+    environment = {**ENVIRONMENT, **(environment or {}), FREEZE_POINT: token.hex()}
+    with tracee.started(command, environment) as process:
+        prepared = prepare(process)
+        process.run_to_freeze_point(seconds)
+        snapshot = capture(process, prepared, token)
+        printed = process.output.text()
+    image.write(output, snapshot, prepared.stub_address)
+    return printed
+
+
+def require_support() -> None:
+    """Raise Unsupported unless this is a machine whose processes can be frozen."""
+    if sys.platform != "linux" or platform.machine() != "x86_64" or sys.maxsize < 2**32:
+        raise Unsupported(
+            f"freezing needs 64-bit Linux on x86-64; this is {platform.system()} on "
+            f"{platform.machine()}"
+        )

@@ -1,0 +1,75 @@
+"""Writes a snapshot as an executable file.
+
+The file begins with a page or two that hold the ELF headers and the thaw stub; the memory of
+the process follows, piece by piece. Every segment is as long in memory as in the file: what the
+kernel does with a longer one has changed between versions, so the stub maps zeros itself.
+"""
+
+import os
+import tempfile
+from pathlib import Path
+
+from freezer import elf, thaw
+from freezer.elf import Segment
+from freezer.errors import CannotFreeze
+from freezer.prepare import PAGE
+from freezer.segments import merged, split
+from freezer.snapshot import Region, Snapshot
+
+_MODE = 0o755
+_STUB_ALIGNMENT = 16
+
+
+def write(path: Path, snapshot: Snapshot, stub_address: int) -> None:
+    """Write the image of `snapshot` to `path`, which is replaced at once or not at all."""
+    regions = []
+    reservations = list(snapshot.inaccessible)
+    for region in merged(snapshot.memory):
+        kept, zeros = split(region)
+        regions += kept
+        reservations += zeros
+    calls = [*map(thaw.mapping_call, reservations), *snapshot.calls]
+
+    # The headers' size depends on the number of segments alone: one a region and the stub's.
+    count = len(regions) + 1
+    if count + 1 > elf.MAX_PROGRAM_HEADERS:
+        raise CannotFreeze(f"the program has {count} pieces of memory, too many for an ELF file")
+    headers_size = elf.HEADER_SIZE + (count + 1) * elf.PROGRAM_HEADER_SIZE
+    entry = stub_address + _aligned(headers_size, _STUB_ALIGNMENT)
+    stub = thaw.link(thaw.assemble(), entry, snapshot, calls)
+    first = Segment(stub_address, "r-x", 0, _aligned(entry - stub_address + len(stub), PAGE))
+    segments = [first]
+    for region in regions:
+        previous = segments[-1]
+        offset = previous.offset + previous.size
+        segments.append(Segment(region.address, region.permissions, offset, len(region.data)))
+    _require_disjoint(segments)
+    head = elf.headers(entry, segments).ljust(entry - stub_address, b"\0") + stub
+    _replace(path, head, list(zip(segments[1:], regions, strict=True)))
+
+
+def _require_disjoint(segments: list[Segment]) -> None:
+    ordered = sorted(segments, key=lambda segment: segment.address)
+    for below, above in zip(ordered, ordered[1:], strict=False):
+        if below.address + below.size > above.address:
+            raise CannotFreeze(f"the program has taken the thaw stub's place at {above.address:#x}")
+
+
+def _replace(path: Path, head: bytes, parts: list[tuple[Segment, Region]]) -> None:
+    """Write beside `path`, then rename: nobody ever sees half an image."""
+    handle, name = tempfile.mkstemp(prefix=f".{path.name}.", suffix=".tmp", dir=path.parent)
+    try:
+        with os.fdopen(handle, "wb") as file:
+            file.write(head)
+            for segment, region in parts:
+                file.seek(segment.offset)
+                file.write(region.data)
+            os.fchmod(handle, _MODE)
+        os.rename(name, path)
+    except BaseException:
+        os.unlink(name)
+        raise
+
+
+def _aligned(size: int, alignment: int) -> int:
+    return -(-size // alignment) * alignment

@@ -1,0 +1,82 @@
+"""Before a program's first instruction: give it a stack at an address that can be kept.
+
+The kernel puts stack and vDSO at the top of the address space, where every new process has
+its own. So the stack is moved, and the vDSO is hidden.
+"""
+
+import resource
+import secrets
+
+from msgspec import Struct
+
+from freezer import procfs, ptrace, stack
+from freezer.errors import Unsupported
+from freezer.tracee import SYSCALL_INSTRUCTION, Tracee
+
+PAGE = 4096
+STACK_SIZE = 8 * 1024 * 1024  # Linux's usual RLIMIT_STACK
+
+# The stack's address is drawn from 2^28 pages (1 TiB) above this, as many as the kernel draws
+# a library's from. The range is far from where the kernel puts anything: programs begin at
+# 0x400000 or 0x555555554000, the bottom-up mmap area at 0x2aaaaaaaa000, all else near the top.
+_STACK_AREA = 0x1000_0000_0000
+_STACK_AREA_PAGES = 2**28
+
+_SYS_MMAP = 9
+_PROT_READ_WRITE = 1 | 2
+_MAP_PRIVATE = 0x02
+_MAP_ANONYMOUS = 0x20
+_MAP_NORESERVE = 0x4000
+_MAP_STACK = 0x20000
+MAP_FIXED_NOREPLACE = 0x100000
+PRIVATE_ANONYMOUS = _MAP_PRIVATE | _MAP_ANONYMOUS | _MAP_NORESERVE | MAP_FIXED_NOREPLACE
+
+
+# The thaw stub goes above the stack, at this distance.
+_STUB_GAP = 1024 * 1024
+
+
+class Prepared(Struct, frozen=True):
+    """Where the traced program's own stack is, and what on it speaks of the builder."""
+
+    stub_address: int
+    stack_start: int
+    stack_end: int
+    argument_strings: tuple[tuple[int, int], ...]  # (address, length) each
+
+
+def prepare(tracee: Tracee) -> Prepared:
+    """Move the stack of a program that is stopped before its first instruction."""
+    registers = ptrace.get_registers(tracee.pid)
+    mappings = {mapping.path: mapping for mapping in procfs.mappings(tracee.pid)}
+    if "[stack]" not in mappings or "[vdso]" not in mappings:
+        raise Unsupported("this kernel names no [stack] and [vdso] in /proc/PID/maps")
+    block = tracee.read(registers.rsp, mappings["[stack]"].end - registers.rsp)
+
+    start = _STACK_AREA + secrets.randbelow(_STACK_AREA_PAGES) * PAGE
+    end = start + STACK_SIZE
+    tracee.call(
+        _syscall_instruction(tracee, mappings["[vdso]"]),
+        *(_SYS_MMAP, start, STACK_SIZE, _PROT_READ_WRITE),
+        *(PRIVATE_ANONYMOUS | _MAP_STACK, 2**64 - 1, 0),
+    )
+    # The block ended at a page's end and does so again: what was aligned stays aligned.
+    address = end - len(block)
+    tracee.write(address, stack.moved(block, registers.rsp, address))
+    strings = tuple(stack.argument_strings(tracee.read(address, len(block)), address))
+    registers.rsp = address
+    ptrace.set_registers(tracee.pid, registers)
+
+    # The layout is decided; from here on the program sees, and glibc bases the size of its
+    # threads' stacks on, an ordinary limit.
+    hard = resource.prlimit(tracee.pid, resource.RLIMIT_STACK)[1]
+    resource.prlimit(tracee.pid, resource.RLIMIT_STACK, (STACK_SIZE, hard))
+    return Prepared(end + _STUB_GAP, start, end, strings)
+
+
+def _syscall_instruction(tracee: Tracee, vdso: procfs.Mapping) -> int:
+    """The address of a `syscall` instruction: the vDSO has one to fall back on."""
+    offset = tracee.read(vdso.start, vdso.size).find(SYSCALL_INSTRUCTION)
+    if offset < 0:
+        raise Unsupported("this kernel's vDSO has no syscall instruction to borrow")
+    return vdso.start + offset

@@ -1,0 +1,141 @@
+"""What proc(5) tells about a process: its mappings, descriptors, threads, children, signals."""
+
+import os
+from pathlib import Path
+
+from msgspec import Struct
+
+
+class Mapping(Struct, frozen=True):
+    """A line of /proc/PID/maps."""
+
+    start: int
+    end: int
+    permissions: str  # such as "r-xp"; the last letter is p(rivate) or s(hared)
+    offset: int
+    path: str  # of the mapped file, a name such as "[heap]", or empty
+
+    @property
+    def size(self) -> int:
+        """In bytes."""
+        return self.end - self.start
+
+    @property
+    def is_shared(self) -> bool:
+        """Writes to it reach other processes or a file."""
+        return self.permissions[3] == "s"
+
+    @property
+    def is_writable(self) -> bool:
+        """The process may write to it."""
+        return self.permissions[1] == "w"
+
+
+class Thread(Struct, frozen=True):
+    """A task of a process, by its thread id and its name (prctl(2), PR_SET_NAME)."""
+
+    tid: int
+    name: str
+
+
+class Descriptor(Struct, frozen=True):
+    """An open file descriptor and what it refers to."""
+
+    number: int
+    target: str
+
+
+class Child(Struct, frozen=True):
+    """A child process, which may be a zombie that nobody has waited for."""
+
+    pid: int
+    name: str
+    is_zombie: bool
+
+
+def parse_maps(text: str) -> list[Mapping]:
+    """Read the text of /proc/PID/maps."""
+    mappings = []
+    for line in text.splitlines():
+        addresses, permissions, offset, _device, _inode, *path = line.split(maxsplit=5)
+        start, end = (int(address, 16) for address in addresses.split("-"))
+        mappings.append(
+            Mapping(start, end, permissions, int(offset, 16), path[0] if path else "")
+        )
+    return mappings
+
+
+def mappings(pid: int) -> list[Mapping]:
+    """All mappings of a process, by address."""
+    return parse_maps(_proc(pid, "maps").read_text(errors="surrogateescape"))
+
+
+def threads(pid: int) -> list[Thread]:
+    """All threads of a process, the main one first."""
+    return [
+        Thread(int(task.name), (task / "comm").read_text(errors="replace").strip())
+        for task in sorted(_proc(pid, "task").iterdir(), key=lambda task: int(task.name))
+    ]
+
+
+def descriptors(pid: int) -> list[Descriptor]:
+    """All open descriptors of a process, in order."""
+    entries = sorted(_proc(pid, "fd").iterdir(), key=lambda entry: int(entry.name))
+    return [Descriptor(int(entry.name), os.readlink(entry)) for entry in entries]
+
+
+def children(pid: int) -> list[Child]:
+    """All children of a process, found among all processes: not every kernel lists them."""
+    found = []
+    for entry in Path("/proc").iterdir():
+        if entry.name.isdigit():
+            try:
+                stat = (entry / "stat").read_text(errors="replace")
+            except (FileNotFoundError, ProcessLookupError):
+                continue  # it has ended since the folder was listed
+            child = parse_stat(stat)
+            if child.parent == pid:
+                found.append(Child(int(entry.name), child.name, child.state == "Z"))
+    return found
+
+
+class Stat(Struct, frozen=True):
+    """The first fields of /proc/PID/stat."""
+
+    name: str
+    state: str
+    parent: int
+
+
+def parse_stat(text: str) -> Stat:
+    """Read the text of /proc/PID/stat; the name in it may hold blanks and parentheses."""
+    name, _, rest = text.partition("(")[2].rpartition(")")
+    state, parent, *_ = rest.split()
+    return Stat(name, state, int(parent))
+
+
+def signal_set(pid: int, field: str) -> set[int]:
+    """A set of signals in /proc/PID/status: `field` is SigBlk, SigIgn, SigCgt, SigPnd or ShdPnd."""
+    for line in _proc(pid, "status").read_text().splitlines():
+        name, _, value = line.partition(":")
+        if name == field:
+            mask = int(value, 16)
+            return {number for number in range(1, 65) if mask >> (number - 1) & 1}
+    raise LookupError(f"/proc/{pid}/status has no line {field}")
+
+
+def posix_timers(pid: int) -> int:
+    """How many timers timer_create(2) has made; 0 where the kernel does not tell."""
+    try:
+        return _proc(pid, "timers").read_text().count("ID:")
+    except FileNotFoundError:  # a kernel without CONFIG_CHECKPOINT_RESTORE
+        return 0
+
+
+def executable(pid: int) -> Path:
+    """The executable file that a process runs."""
+    return Path(os.readlink(_proc(pid, "exe")))
+
+
+def _proc(pid: int, name: str) -> Path:
+    return Path("/proc", str(pid), name)

@@ -1,0 +1,58 @@
+"""From the memory of a process to the pieces of its image: what the file holds, what is mapped."""
+
+from collections.abc import Iterable, Iterator
+from itertools import groupby
+
+from freezer.prepare import PAGE
+from freezer.snapshot import Region, Reservation
+
+# A run of zeros is left out of the file, for the thaw to map, from this size on. A mapping more
+# costs every start about 4 us: one itself, one for the segment that it cuts in two. Zeros in
+# the file cost nothing but (sparse) file size.
+ZERO_RUN = 1024 * 1024
+
+_ZERO_PAGE = bytes(PAGE)
+
+
+def merged(regions: Iterable[Region]) -> Iterator[Region]:
+    """Join neighbours of the same permissions, in order of address."""
+    group: list[Region] = []
+    for region in sorted(regions, key=lambda region: region.address):
+        if group and (group[-1].end, group[-1].permissions) != (region.address, region.permissions):
+            yield _joined(group)
+            group = []
+        group.append(region)
+    if group:
+        yield _joined(group)
+
+
+def split(region: Region) -> tuple[list[Region], list[Reservation]]:
+    """Take a region's long runs of zero pages out of it."""
+    kept, zeros, start = [], [], 0
+    for first, end in _zero_runs(region.data):
+        if end - first >= ZERO_RUN:
+            if first > start:
+                kept.append(_part(region, start, first))
+            zeros.append(Reservation(region.address + first, region.permissions, end - first))
+            start = end
+    if start < len(region.data):
+        kept.append(_part(region, start, len(region.data)))
+    return kept, zeros
+
+
+def _zero_runs(data: bytes) -> Iterator[tuple[int, int]]:
+    """The offsets at which runs of whole pages of zeros start and end."""
+    pages = groupby(range(0, len(data), PAGE), lambda page: data[page : page + PAGE] == _ZERO_PAGE)
+    for is_zero, run in pages:
+        if is_zero:
+            offsets = list(run)
+            yield offsets[0], offsets[-1] + PAGE
+
+
+def _joined(group: list[Region]) -> Region:
+    data = b"".join(region.data for region in group)
+    return Region(group[0].address, group[0].permissions, data)
+
+
+def _part(region: Region, start: int, end: int) -> Region:
+    return Region(region.address + start, region.permissions, region.data[start:end])

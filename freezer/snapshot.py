@@ -1,0 +1,56 @@
+"""A frozen process as data: what `capture` reads and `image` writes."""
+
+from msgspec import Struct
+
+
+class Region(Struct, frozen=True):
+    """Memory that the image restores, whole pages of it."""
+
+    address: int
+    permissions: str  # "r", "w" and "x", each or "-", as in /proc/PID/maps
+    data: bytes
+
+    @property
+    def end(self) -> int:
+        """The address behind it."""
+        return self.address + len(self.data)
+
+
+class Reservation(Struct, frozen=True):
+    """Memory that the thaw maps: all zeros, or not accessible at all ("---")."""
+
+    address: int
+    permissions: str
+    size: int
+
+
+class SystemCall(Struct, frozen=True):
+    """A system call that the thaw repeats, and what it has to return.
+
+    An argument of bytes is a structure, passed by its address.
+    """
+
+    number: int
+    arguments: tuple[int | bytes, ...]
+    expected: int = 0
+
+
+class Letterbox(Struct, frozen=True):
+    """Where the program wants its arguments and environment put (see docs/freezing.md)."""
+
+    address: int
+    size: int
+
+
+class Snapshot(Struct, frozen=True):
+    """All that is kept of a process."""
+
+    registers: dict[str, int]  # by the names of thaw.S's saved_ words
+    memory: list[Region]
+    inaccessible: list[Reservation]
+    calls: list[SystemCall]
+    interrupt_action: bytes | None  # SIGINT's handler, a struct kernel_sigaction
+    environ_address: int
+    curbrk_address: int
+    tid_address: int
+    letterbox: Letterbox | None

@@ -1,0 +1,192 @@
+# The first instructions of a frozen program: they make the new process what the frozen one was.
+#
+# The kernel has mapped the image and starts here, with its own small stack and all registers
+# clear. What differs between programs stands in the words at the end of this file; thaw.py
+# fills them in by their names. The code and those words share one page, mapped read-only and
+# executable, so nothing below is written to.
+#
+# System calls (syscall(2)): number in rax, arguments in rdi, rsi, rdx, r10, r8, r9; the result
+# is in rax; rcx and r11 are lost, all others kept.
+
+#include <sys/syscall.h>
+
+#define SIGINT          2
+#define SIG_IGN         1
+#define SIGACTION_SIZE  32      /* struct kernel_sigaction: handler, flags, restorer, mask */
+#define SIGSET_SIZE     8
+#define STDERR          2
+#define EXIT_STATUS     127     /* what a shell says of a program it cannot start */
+#define CALL_SIZE       64      /* number, six arguments, expected result: eight words */
+#define LETTER_HEAD     16      /* length of the strings, number of arguments: two words */
+
+        .intel_syntax noprefix
+        .text
+        .globl  _start
+_start:
+        mov     r15, rsp                # argc, argv[], 0, envp[], 0: the new process's own
+
+# Repeat the system calls whose effect the image cannot hold: mappings, the thread pointer,
+# signal actions. Each has to return what it returned when it was planned.
+        lea     r14, calls[rip]         # the row
+        mov     r13, call_count[rip]    # rows still to do
+next_call:
+        test    r13, r13
+        jz      set_thread_id
+        mov     rax, [r14]
+        mov     rdi, [r14 + 8]
+        mov     rsi, [r14 + 16]
+        mov     rdx, [r14 + 24]
+        mov     r10, [r14 + 32]
+        mov     r8,  [r14 + 40]
+        mov     r9,  [r14 + 48]
+        syscall
+        cmp     rax, [r14 + 56]
+        jne     failed
+        add     r14, CALL_SIZE
+        dec     r13
+        jmp     next_call
+
+# The thread id is new. glibc keeps it in the thread's descriptor and has the kernel clear it
+# there when the thread ends: set_tid_address(2) tells the one and asks for the other.
+set_thread_id:
+        mov     rdi, tid_address[rip]
+        mov     eax, SYS_set_tid_address
+        syscall
+        mov     [rdi], eax
+
+# The program break is new too: brk(0) tells it, and malloc's heap grows from there.
+        xor     edi, edi
+        mov     eax, SYS_brk
+        syscall
+        mov     rcx, curbrk_address[rip]
+        mov     [rcx], rax
+
+# SIGINT gets the handler it had, unless it is ignored: a shell's background job keeps that.
+        mov     rsi, interrupt_action[rip]
+        test    rsi, rsi
+        jz      set_environment         # the program had none
+        sub     rsp, SIGACTION_SIZE     # room for the action that was
+        mov     edi, SIGINT
+        mov     rdx, rsp
+        mov     r10d, SIGSET_SIZE
+        mov     eax, SYS_rt_sigaction
+        syscall
+        cmp     qword ptr [rsp], SIG_IGN
+        jne     set_environment
+        mov     rsi, rsp                # put it back
+        xor     edx, edx
+        mov     eax, SYS_rt_sigaction
+        syscall
+
+# getenv(3) and the like read the new process's environment where the kernel put it.
+set_environment:
+        mov     rax, [r15]              # argc
+        lea     rbx, [r15 + rax * 8 + 16]       # envp, behind argc, argv[] and 0
+        mov     rcx, environ_address[rip]
+        mov     [rcx], rbx
+
+# A program that left a letterbox finds the same strings in it: they stand in one piece,
+# argv[0] first, the last of envp last (execve in fs/exec.c).
+        mov     rdi, letterbox[rip]
+        test    rdi, rdi
+        jz      restore
+        mov     [rdi + 8], rax          # argc
+        lea     rdx, [r15 + 8]          # the pointer to look at
+        xor     esi, esi                # the first string's address, 0 while there is none
+        xor     r8d, r8d                # the last string's address, likewise
+        mov     ecx, 2                  # zeros still to come: argv's and envp's
+next_string:
+        mov     rax, [rdx]
+        add     rdx, 8
+        test    rax, rax
+        jz      end_of_vector
+        mov     r8, rax
+        test    rsi, rsi
+        cmovz   rsi, rax
+        jmp     next_string
+end_of_vector:
+        dec     ecx
+        jnz     next_string
+
+        lea     rbx, [rdi + LETTER_HEAD]        # where the strings go
+        xor     edx, edx                # their length: 0 where there are none
+        test    r8, r8
+        jz      deliver
+        mov     rdi, r8                 # look for the byte 0 that ends the last string
+        xor     eax, eax
+        mov     rcx, -1
+        repne   scasb                   # rdi: behind that byte
+        mov     rdx, rdi
+        sub     rdx, rsi
+deliver:
+        mov     rdi, letterbox[rip]
+        mov     qword ptr [rdi], -1     # says that they do not fit
+        cmp     rdx, letterbox_capacity[rip]
+        ja      restore
+        mov     [rdi], rdx
+        mov     rdi, rbx
+        mov     rcx, rdx
+        rep     movsb
+
+# Go on behind the system call in which the program stopped itself.
+restore:
+        ldmxcsr saved_mxcsr[rip]        # how SSE rounds, and which exceptions it masks
+        fldcw   saved_control_word[rip] # the same for x87
+        mov     rbx, saved_rbx[rip]
+        mov     rbp, saved_rbp[rip]
+        mov     r12, saved_r12[rip]
+        mov     r13, saved_r13[rip]
+        mov     r14, saved_r14[rip]
+        mov     r15, saved_r15[rip]
+        mov     rdi, saved_rdi[rip]     # callers rely on the arguments' registers as well
+        mov     rsi, saved_rsi[rip]
+        mov     rdx, saved_rdx[rip]
+        mov     r10, saved_r10[rip]
+        mov     r8,  saved_r8[rip]
+        mov     r9,  saved_r9[rip]
+        mov     rax, saved_rax[rip]
+        mov     rsp, saved_rsp[rip]
+        jmp     qword ptr saved_rip[rip]
+
+# Without its memory there is no program to report this; so the stub says it and ends.
+failed:
+        mov     edi, STDERR
+        lea     rsi, message[rip]
+        mov     edx, offset message_end - message
+        mov     eax, SYS_write
+        syscall
+        mov     edi, EXIT_STATUS
+        mov     eax, SYS_exit_group
+        syscall
+
+message:
+        .ascii  "frozen program: the kernel refused memory or a signal action; "
+        .ascii  "see the limit on address space (ulimit -v)\n"
+message_end:
+
+        .balign 8
+saved_rax:              .quad 0
+saved_rbx:              .quad 0
+saved_rbp:              .quad 0
+saved_rdi:              .quad 0
+saved_rsi:              .quad 0
+saved_rdx:              .quad 0
+saved_r8:               .quad 0
+saved_r9:               .quad 0
+saved_r10:              .quad 0
+saved_r12:              .quad 0
+saved_r13:              .quad 0
+saved_r14:              .quad 0
+saved_r15:              .quad 0
+saved_rsp:              .quad 0
+saved_rip:              .quad 0
+saved_mxcsr:            .quad 0
+saved_control_word:     .quad 0
+tid_address:            .quad 0
+curbrk_address:         .quad 0
+environ_address:        .quad 0
+letterbox:              .quad 0         # 0: the program left none
+letterbox_capacity:     .quad 0         # bytes behind its head
+interrupt_action:       .quad 0         # 0: SIGINT had no handler
+call_count:             .quad 0
+calls:                                  # the rows follow

@@ -1,0 +1,98 @@
+"""The thaw stub: thaw.S assembled, with a program's addresses and system calls filled in."""
+
+import shutil
+import struct
+import subprocess
+import tempfile
+from pathlib import Path
+
+from elftools.elf.elffile import ELFFile
+from elftools.elf.sections import SymbolTableSection
+from msgspec import Struct
+
+from freezer.errors import Unsupported
+from freezer.prepare import PRIVATE_ANONYMOUS
+from freezer.snapshot import Reservation, Snapshot, SystemCall
+
+_SOURCE = Path(__file__).with_name("thaw.S")
+_LETTER_HEAD = 16  # as in thaw.S
+_ARGUMENTS = 6
+_WORD = 8
+_ROW = struct.Struct("<8Q")  # a call's number, its six arguments, its result
+
+_SYS_MMAP = 9
+_PROTECTION = {"r": 1, "w": 2, "x": 4, "-": 0}  # PROT_READ and so on, mmap(2)
+
+
+class Stub(Struct, frozen=True):
+    """Assembled code: position-independent, entered at its first byte."""
+
+    code: bytes
+    words: dict[str, int]  # offsets of the words to be filled in, by label
+
+
+def assemble() -> Stub:
+    """Assemble thaw.S with the C compiler that is here; raises Unsupported where none is."""
+    compiler = shutil.which("cc") or shutil.which("gcc")
+    if compiler is None:
+        raise Unsupported("freezing needs a C compiler's assembler (cc): apt-get install gcc")
+    with tempfile.TemporaryDirectory(prefix="freezer-") as folder:
+        output = Path(folder, "thaw.o")
+        command = [compiler, "-c", "-o", str(output), str(_SOURCE)]
+        result = subprocess.run(command, capture_output=True, text=True, check=False)
+        if result.returncode:
+            raise Unsupported(f"{' '.join(command)} failed:\n{result.stderr}")
+        with output.open("rb") as file:
+            elf = ELFFile(file)
+            symbols = elf.get_section_by_name(".symtab")
+            if not isinstance(symbols, SymbolTableSection):
+                raise Unsupported(f"{compiler} has assembled thaw.S without symbols")
+            words = {symbol.name: symbol["st_value"] for symbol in symbols.iter_symbols()}
+            return Stub(elf.get_section_by_name(".text").data(), words)
+
+
+def mapping_call(reservation: Reservation) -> SystemCall:
+    """The mmap(2) that makes a reservation, at its address or not at all."""
+    protection = sum(_PROTECTION[letter] for letter in reservation.permissions)
+    address, size = reservation.address, reservation.size
+    nowhere = 2**64 - 1
+    return SystemCall(
+        _SYS_MMAP, (address, size, protection, PRIVATE_ANONYMOUS, nowhere, 0), expected=address
+    )
+
+
+def link(stub: Stub, address: int, snapshot: Snapshot, calls: list[SystemCall]) -> bytes:
+    """The stub for one program, to be loaded at `address`; it makes `calls` in order."""
+    structures = bytearray()
+    structures_address = address + len(stub.code) + len(calls) * _ROW.size
+
+    def placed(argument: int | bytes) -> int:
+        """An argument as a word: a structure's is its address."""
+        if isinstance(argument, int):
+            return argument
+        place = structures_address + len(structures)
+        structures.extend(argument + bytes(-len(argument) % _WORD))
+        return place
+
+    rows = bytearray()
+    for call in calls:
+        arguments = [placed(argument) for argument in call.arguments]
+        arguments += [0] * (_ARGUMENTS - len(arguments))
+        rows += _ROW.pack(call.number, *arguments, call.expected)
+
+    values = {f"saved_{name}": value for name, value in snapshot.registers.items()}
+    values |= {
+        "tid_address": snapshot.tid_address,
+        "curbrk_address": snapshot.curbrk_address,
+        "environ_address": snapshot.environ_address,
+        "call_count": len(calls),
+    }
+    if snapshot.letterbox is not None:
+        values["letterbox"] = snapshot.letterbox.address
+        values["letterbox_capacity"] = snapshot.letterbox.size - _LETTER_HEAD
+    if snapshot.interrupt_action is not None:
+        values["interrupt_action"] = placed(snapshot.interrupt_action)
+    code = bytearray(stub.code)
+    for name, value in values.items():
+        struct.pack_into("<Q", code, stub.words[name], value)
+    return bytes(code + rows + structures)

@@ -1,0 +1,245 @@
+"""A program run under ptrace(2), from its first instruction to its freeze point.
+
+Everything that is asked of the traced process goes through `Tracee`. It lives inside
+`started`, which ends it whatever happens; should the freezer itself be killed,
+PTRACE_O_EXITKILL ends it.
+"""
+
+import os
+import resource
+import selectors
+import shutil
+import signal
+import subprocess
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
+from typing import IO
+
+from freezer import procfs, ptrace
+from freezer.errors import CannotFreeze, Unsupported
+
+# Selector of 64-bit user code (__USER_CS, arch/x86/include/asm/segment.h).
+USER_CODE_SEGMENT = 0x33
+SYSCALL_INSTRUCTION = b"\x0f\x05"
+
+# How much of the program's output is kept to be shown when it fails.
+OUTPUT_LIMIT = 64 * 1024
+# How often a running program is looked at: short beside its start, long beside one look.
+POLL_SECONDS = 0.01
+
+
+class Tracee:
+    """A traced process; its methods need it to be stopped."""
+
+    def __init__(self, process: "subprocess.Popen[bytes]") -> None:
+        self.pid = process.pid
+        self.output = Output(process)
+
+    def read(self, address: int, size: int) -> bytes:
+        """Read memory; raises OSError where nothing is mapped."""
+        with open(f"/proc/{self.pid}/mem", "rb", buffering=0) as memory:
+            pieces = []
+            while size > 0:
+                # pread(2) returns at most 2 GiB and may return less.
+                piece = os.pread(memory.fileno(), size, address)
+                pieces.append(piece)
+                address += len(piece)
+                size -= len(piece)
+            return b"".join(pieces)
+
+    def read_integer(self, address: int, size: int = 8) -> int:
+        """Read a little-endian unsigned integer of `size` bytes."""
+        return int.from_bytes(self.read(address, size), "little")
+
+    def write(self, address: int, data: bytes) -> None:
+        """Write memory."""
+        with open(f"/proc/{self.pid}/mem", "r+b", buffering=0) as memory:
+            os.pwrite(memory.fileno(), data, address)
+
+    def call(self, instruction: int, number: int, *arguments: int) -> int:
+        """Make the stopped process run one system call and put its registers back.
+
+        `instruction` is the address of a `syscall` instruction in its memory. Returns what
+        the call returned, raises OSError where that is an error.
+        """
+        saved = ptrace.get_registers(self.pid)
+        registers = ptrace.get_registers(self.pid)
+        registers.rip = instruction
+        registers.rax = number
+        registers.orig_rax = 2**64 - 1  # not inside a system call: nothing to restart
+        for name, value in zip(("rdi", "rsi", "rdx", "r10", "r8", "r9"), arguments, strict=False):
+            setattr(registers, name, value)
+        ptrace.set_registers(self.pid, registers)
+        ptrace.single_step(self.pid)
+        status = os.waitpid(self.pid, 0)[1]
+        if not os.WIFSTOPPED(status):
+            raise CannotFreeze("the program ended while it was examined")
+        result = ptrace.get_registers(self.pid).rax
+        ptrace.set_registers(self.pid, saved)
+        if result >= 2**64 - 4095:
+            error = 2**64 - result
+            raise OSError(error, f"system call {number} in the program: {os.strerror(error)}")
+        return result
+
+    def run_to_freeze_point(self, seconds: float) -> None:
+        """Let the process run until it stops itself with SIGSTOP.
+
+        Raises CannotFreeze where it ends, runs another program or takes longer than `seconds`.
+        """
+        deadline = time.monotonic() + seconds
+        ptrace.resume(self.pid)
+        while True:
+            waited, status = os.waitpid(self.pid, os.WNOHANG)
+            if waited:
+                if self._is_at_freeze_point(status):
+                    self.output.read(0)
+                    return
+            elif time.monotonic() > deadline:
+                self._fail(f"did not reach its freeze point within {seconds:g} seconds")
+            else:
+                self.output.read(POLL_SECONDS)
+
+    def _is_at_freeze_point(self, status: int) -> bool:
+        """Judge a stop (waitpid(2)); where it is another one, let the process run on."""
+        if os.WIFEXITED(status):
+            self._fail(f"exited with status {os.WEXITSTATUS(status)} before its freeze point")
+        if os.WIFSIGNALED(status):
+            name = signal.Signals(os.WTERMSIG(status)).name
+            self._fail(f"was killed by {name} before its freeze point")
+        if status >> 16 == ptrace.EVENT_EXEC:
+            program = procfs.executable(self.pid)
+            self._fail(f"started another program in its place: freeze {program} itself")
+        number = os.WSTOPSIG(status)
+        if number == signal.SIGSTOP:
+            # Anyone may send SIGSTOP, only the program knows when it is ready.
+            if ptrace.get_signal_info(self.pid).sender == self.pid:
+                return True
+            number = 0
+        ptrace.resume(self.pid, number)
+        return False
+
+    def _fail(self, what: str) -> None:
+        self.output.read(0)
+        raise CannotFreeze(f"the program {what}{self.output.quoted()}")
+
+
+class Output:
+    """What a process writes to its standard output and error, kept from filling their pipes."""
+
+    def __init__(self, process: "subprocess.Popen[bytes]") -> None:
+        self._text = bytearray()
+        self._selector = selectors.DefaultSelector()
+        for stream in (process.stdout, process.stderr):
+            assert stream is not None
+            self._selector.register(stream, selectors.EVENT_READ)
+
+    def read(self, seconds: float) -> None:
+        """Take what is there, waiting up to `seconds` for the first of it."""
+        if not self._selector.get_map():
+            time.sleep(seconds)
+            return
+        while ready := self._selector.select(seconds):
+            for key, _events in ready:
+                stream: IO[bytes] = key.fileobj  # type: ignore[assignment]
+                if data := os.read(stream.fileno(), OUTPUT_LIMIT):
+                    self._text += data
+                else:
+                    self._selector.unregister(stream)
+            del self._text[:-OUTPUT_LIMIT]
+            seconds = 0
+            if not self._selector.get_map():
+                return
+
+    def text(self) -> str:
+        """The last of it, decoded."""
+        return self._text.decode(errors="replace")
+
+    def quoted(self) -> str:
+        """The last of it, as the continuation of a message."""
+        text = self.text().rstrip()
+        return f"; its output was:\n{text}" if text else " (and printed nothing)"
+
+
+@contextmanager
+def started(command: Sequence[str], environment: Mapping[str, str]) -> Iterator[Tracee]:
+    """Start `command` traced, stopped before its first instruction; end it on leaving.
+
+    Its three standard streams are pipes, as under a web server, its signal state is a fresh
+    program's, and its session is its own, so that what it starts ends with it.
+    """
+    program = shutil.which(command[0])
+    if program is None:
+        raise CannotFreeze(f"there is no program {command[0]!r} that can be executed")
+    try:
+        with _unlimited_stack():
+            process = subprocess.Popen(
+                [program, *command[1:]],
+                env=environment,
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.PIPE,
+                start_new_session=True,
+                preexec_fn=_become_tracee,
+                bufsize=0,
+            )
+    except subprocess.SubprocessError as error:
+        raise Unsupported(
+            "ptrace(2) is not permitted here. In a container allow it with "
+            "--cap-add=SYS_PTRACE (or a seccomp profile that permits ptrace); elsewhere see "
+            "that /proc/sys/kernel/yama/ptrace_scope is below 3."
+        ) from error
+    except OSError as error:
+        raise CannotFreeze(f"cannot execute {program}: {error.strerror}") from error
+    try:
+        assert process.stdin is not None
+        process.stdin.close()
+        status = os.waitpid(process.pid, 0)[1]
+        if not os.WIFSTOPPED(status):
+            raise CannotFreeze(f"{program} was killed as it started")
+        ptrace.set_options(process.pid, ptrace.O_EXITKILL | ptrace.O_TRACEEXEC)
+        if ptrace.get_registers(process.pid).cs != USER_CODE_SEGMENT:
+            raise Unsupported(f"{program} is not a 64-bit program")
+        yield Tracee(process)
+    finally:
+        _end(process)
+
+
+def _become_tracee() -> None:
+    """In the new process, before execve(2): give it fresh signals and let it be traced."""
+    for number in signal.valid_signals():
+        with suppress(OSError, ValueError):  # SIGKILL, SIGSTOP and those glibc keeps
+            signal.signal(number, signal.SIG_DFL)
+    signal.pthread_sigmask(signal.SIG_SETMASK, ())
+    ptrace.trace_me()
+
+
+@contextmanager
+def _unlimited_stack() -> Iterator[None]:
+    """Lift the limit on the stack, which the new process inherits.
+
+    Without a limit the kernel lays out a process bottom up from 0x2aaaaaaaa000 (mmap_is_legacy
+    in arch/x86/mm/mmap.c), far from where it puts the stack, the vDSO and the libraries of a
+    thawed one.
+    """
+    soft, hard = resource.getrlimit(resource.RLIMIT_STACK)
+    try:
+        resource.setrlimit(resource.RLIMIT_STACK, (resource.RLIM_INFINITY,) * 2)
+    except ValueError as error:  # not permitted
+        raise Unsupported(
+            f"the stack size has a hard limit of {hard} bytes, and freezing needs none: "
+            "see 'ulimit -Hs', limits.conf(5) or the container's ulimits."
+        ) from error
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_STACK, (soft, hard))
+
+
+def _end(process: "subprocess.Popen[bytes]") -> None:
+    with suppress(ProcessLookupError):
+        os.killpg(process.pid, signal.SIGKILL)
+    process.wait()
+    for stream in (process.stdout, process.stderr):
+        assert stream is not None
+        stream.close()

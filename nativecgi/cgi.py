@@ -1,0 +1,59 @@
+"""The CGI gateway (RFC 3875): meta-variables and body in, header and body out."""
+
+import html
+import io
+import sys
+import traceback
+from collections.abc import Mapping
+from typing import BinaryIO
+
+from nativecgi.body import BodyReader
+from nativecgi.encode import encode
+from nativecgi.errors import HTTPError
+from nativecgi.request import Request, content_length
+from nativecgi.response import Handler, Response, answered, error
+
+# How much of an unread body is read and forgotten, in bytes; a client that sends more may find
+# its connection closed.
+DRAIN_LIMIT = 16 * 1024 * 1024
+
+
+def exchange(handler: Handler, env: Mapping[str, str], stdin: int) -> bytes:
+    """Answer the request that `env` and the descriptor `stdin` hold.
+
+    Whatever the handler raises becomes an answer of status 500 that tells nothing, and a
+    report on sys.stderr that tells all; NATIVECGI_DEBUG=1 in `env` shows it on the page too.
+    """
+    omit_body = env.get("REQUEST_METHOD") == "HEAD"
+    try:
+        length = content_length(env)
+    except HTTPError as failure:
+        return encode(error(failure.status, failure.message), omit_body=omit_body)
+    raw = BodyReader(stdin, length)
+    # A buffer is 8 KiB of memory that a request without a body does not need.
+    body: BinaryIO = io.BufferedReader(raw) if length else io.BytesIO()
+    try:
+        output = encode(answered(handler, Request(env, body)), omit_body=omit_body)
+    except (Exception, SystemExit) as failure:
+        report = _report(failure, env)
+        sys.stderr.write(report)
+        output = encode(_failed(report, env), omit_body=omit_body)
+    # Apache's mod_cgid and fcgiwrap lose the answer of a program that leaves input unread.
+    raw.drain(DRAIN_LIMIT)
+    return output
+
+
+def _report(failure: BaseException, env: Mapping[str, str]) -> str:
+    """One line that names the request and the failure, and the traceback after it."""
+    path = env.get("SCRIPT_NAME", "") + env.get("PATH_INFO", "")
+    request = ascii(f"{env.get('REQUEST_METHOD')} {path}")[1:-1]
+    summary = ascii(f"{type(failure).__name__}: {failure}")[1:-1]
+    trace = "".join(traceback.format_exception(failure))
+    return f"nativecgi: {request}: {summary}\n{trace}"
+
+
+def _failed(report: str, env: Mapping[str, str]) -> Response:
+    if env.get("NATIVECGI_DEBUG") != "1":
+        return error(500)
+    page = f"<!DOCTYPE html><title>Error</title><pre>{html.escape(report)}</pre>\n"
+    return Response(page, 500, [("Content-Type", "text/html; charset=utf-8")])

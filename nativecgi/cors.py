@@ -1,0 +1,37 @@
+"""Cross-origin resource sharing (the Fetch standard, "CORS protocol")."""
+
+from nativecgi.headers import checked
+from nativecgi.request import Request
+from nativecgi.response import Handler, Response, answered, no_content
+
+_METHODS = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE")
+_MAX_AGE = 86400  # seconds that a browser may remember a preflight's answer: a day
+
+
+def cors(
+    handler: Handler,
+    allow_origin: str = "*",
+    allow_methods: tuple[str, ...] = _METHODS,
+    allow_headers: tuple[str, ...] = ("Content-Type",),
+) -> Handler:
+    """Let scripts of other sites read what `handler` answers: of one origin, or ("*") of all.
+
+    Answers a browser's preflight requests itself. Credentials are never allowed.
+    """
+    origin = [("Access-Control-Allow-Origin", allow_origin)]
+    if allow_origin != "*":
+        origin.append(("Vary", "Origin"))
+    preflight = [
+        *origin,
+        ("Access-Control-Allow-Methods", ", ".join(allow_methods)),
+        ("Access-Control-Allow-Headers", ", ".join(allow_headers)),
+        ("Access-Control-Max-Age", str(_MAX_AGE)),
+    ]
+
+    def handle(request: Request) -> Response:
+        if request.method == "OPTIONS" and "Access-Control-Request-Method" in request.headers:
+            return no_content(preflight)
+        response = answered(handler, request)
+        return Response(response.body, response.status, [*checked(response.headers), *origin])
+
+    return handle

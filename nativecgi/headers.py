@@ -1,0 +1,76 @@
+"""Header fields: a request's, looked up in any case; a response's, checked."""
+
+from collections.abc import Iterable, Iterator, Mapping
+
+# What Response and its constructors take: a mapping, or pairs where names repeat.
+HeaderFields = Mapping[str, str] | Iterable[tuple[str, str]]
+
+# RFC 9110 5.6.2: tchar, of which a field name consists.
+_TOKEN = frozenset(
+    "!#$%&'*+-.^_`|~0123456789abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ"
+)
+
+_PREFIX = "HTTP_"
+# The two header fields that have a meta-variable of their own (RFC 3875 4.1.2, 4.1.3).
+_UNPREFIXED = ("CONTENT_TYPE", "CONTENT_LENGTH")
+
+
+class Headers(Mapping[str, str]):
+    """A request's header fields, by case-insensitive name, read from the meta-variables.
+
+    CGI spells `User-Agent` HTTP_USER_AGENT (RFC 3875 4.1.18), so the original spelling is gone:
+    iterating gives `User-Agent` for it, whatever the client wrote.
+    """
+
+    __slots__ = ("_env",)
+
+    def __init__(self, env: Mapping[str, str]) -> None:
+        self._env = env
+
+    def __getitem__(self, name: str) -> str:
+        """The value of a field; the server has joined repeated ones with commas."""
+        variable = _variable(name)
+        try:
+            return self._env[variable]
+        except KeyError:
+            raise KeyError(name) from None
+
+    def __iter__(self) -> Iterator[str]:
+        """The fields' names."""
+        for variable in self._env:
+            if variable.startswith(_PREFIX):
+                yield _field_name(variable[len(_PREFIX) :])
+            elif variable in _UNPREFIXED and self._env[variable]:
+                yield _field_name(variable)
+
+    def __len__(self) -> int:
+        """How many fields there are."""
+        return sum(1 for _name in self)
+
+    def __repr__(self) -> str:
+        """All fields."""
+        return f"Headers({dict(self)})"
+
+
+def checked(fields: HeaderFields) -> list[tuple[str, str]]:
+    """A response's fields as pairs; raises ValueError where one would break the header.
+
+    A name is a token (RFC 9110 5.1); a value has no CR, LF or NUL (RFC 9110 5.5), with which
+    it could add fields or a body of its own.
+    """
+    pairs = list(fields.items() if isinstance(fields, Mapping) else fields)
+    for name, value in pairs:
+        if not name or not _TOKEN.issuperset(name):
+            raise ValueError(f"{name!r} is not a header field's name")
+        if "\n" in value or "\r" in value or "\0" in value:
+            raise ValueError(f"the value of {name} has a line break or NUL in it: {value!r}")
+    return pairs
+
+
+def _variable(name: str) -> str:
+    variable = name.upper().replace("-", "_")
+    return variable if variable in _UNPREFIXED else _PREFIX + variable
+
+
+def _field_name(variable: str) -> str:
+    return "-".join(word.capitalize() for word in variable.split("_"))
