@@ -104,9 +104,7 @@ def _read(tracee: Tracee, mapping: Mapping) -> Region:
     """A mapping's content, as far as it has any: behind a mapped file's end there is none."""
     for size in range(mapping.size, 0, -PAGE):
         with suppress(OSError):
-            return Region(
-                mapping.start, mapping.permissions[:3], tracee.read(mapping.start, size)
-            )
+            return Region(mapping.start, mapping.permissions[:3], tracee.read(mapping.start, size))
     return Region(mapping.start, mapping.permissions[:3], b"")
 
 

@@ -7,6 +7,7 @@ kernel does with a longer one has changed between versions, so the stub maps zer
 
 import os
 import tempfile
+from itertools import pairwise
 from pathlib import Path
 
 from freezer import elf, thaw
@@ -50,7 +51,7 @@ def write(path: Path, snapshot: Snapshot, stub_address: int) -> None:
 
 def _require_disjoint(segments: list[Segment]) -> None:
     ordered = sorted(segments, key=lambda segment: segment.address)
-    for below, above in zip(ordered, ordered[1:], strict=False):
+    for below, above in pairwise(ordered):
         if below.address + below.size > above.address:
             raise CannotFreeze(f"the program has taken the thaw stub's place at {above.address:#x}")
 

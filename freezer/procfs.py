@@ -59,9 +59,7 @@ def parse_maps(text: str) -> list[Mapping]:
     for line in text.splitlines():
         addresses, permissions, offset, _device, _inode, *path = line.split(maxsplit=5)
         start, end = (int(address, 16) for address in addresses.split("-"))
-        mappings.append(
-            Mapping(start, end, permissions, int(offset, 16), path[0] if path else "")
-        )
+        mappings.append(Mapping(start, end, permissions, int(offset, 16), path[0] if path else ""))
     return mappings
 
 

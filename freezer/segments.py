@@ -15,10 +15,15 @@ _ZERO_PAGE = bytes(PAGE)
 
 
 def merged(regions: Iterable[Region]) -> Iterator[Region]:
-    """Join neighbours of the same permissions, in order of address."""
+    """Join neighbours, in order of address: every mapping costs each start about 2 us.
+
+    All that is not writable goes together and is executable if any of it was: a library's
+    headers, code, constants and relocated data become one. Nothing is ever both writable and
+    executable unless it was.
+    """
     group: list[Region] = []
     for region in sorted(regions, key=lambda region: region.address):
-        if group and (group[-1].end, group[-1].permissions) != (region.address, region.permissions):
+        if group and (group[-1].end != region.address or not _fit(group[-1], region)):
             yield _joined(group)
             group = []
         group.append(region)
@@ -49,9 +54,17 @@ def _zero_runs(data: bytes) -> Iterator[tuple[int, int]]:
             yield offsets[0], offsets[-1] + PAGE
 
 
+def _fit(first: Region, second: Region) -> bool:
+    if "w" in first.permissions or "w" in second.permissions:
+        return first.permissions == second.permissions
+    return True
+
+
 def _joined(group: list[Region]) -> Region:
-    data = b"".join(region.data for region in group)
-    return Region(group[0].address, group[0].permissions, data)
+    permissions = "".join(
+        letter if any(letter in region.permissions for region in group) else "-" for letter in "rwx"
+    )
+    return Region(group[0].address, permissions, b"".join(region.data for region in group))
 
 
 def _part(region: Region, start: int, end: int) -> Region:

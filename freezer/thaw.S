@@ -17,7 +17,10 @@
 #define STDERR          2
 #define EXIT_STATUS     127     /* what a shell says of a program it cannot start */
 #define CALL_SIZE       64      /* number, six arguments, expected result: eight words */
-#define LETTER_HEAD     16      /* length of the strings, number of arguments: two words */
+#define LETTER_HEAD     24      /* length of the strings, number of arguments, kinds: three words */
+#define STAT_SIZE       144     /* struct stat, and where in it st_mode is */
+#define STAT_MODE       24
+#define S_IFMT_SHIFT    12      /* the file type is st_mode's bits from here up (inode(7)) */
 
         .intel_syntax noprefix
         .text
@@ -85,12 +88,35 @@ set_environment:
         mov     rcx, environ_address[rip]
         mov     [rcx], rbx
 
-# A program that left a letterbox finds the same strings in it: they stand in one piece,
-# argv[0] first, the last of envp last (execve in fs/exec.c).
+# A program that left a letterbox finds in it what it cannot ask the kernel for without /proc:
+# the strings of its command line and environment. They stand in one piece, argv[0] first, the
+# last of envp last (execve in fs/exec.c).
         mov     rdi, letterbox[rip]
         test    rdi, rdi
         jz      restore
         mov     [rdi + 8], rax          # argc
+
+# It is also told of what kind the three standard streams are: a byte each, the file type of
+# st_mode without the zeros behind it, or 0 where the descriptor is closed.
+        lea     rbx, [rdi + 16]         # where the bytes go
+        mov     qword ptr [rbx], 0
+        sub     rsp, STAT_SIZE
+        xor     edi, edi                # the descriptor
+next_stream:
+        mov     rsi, rsp
+        mov     eax, SYS_fstat
+        syscall
+        test    rax, rax
+        jnz     stream_done
+        mov     eax, [rsp + STAT_MODE]
+        shr     eax, S_IFMT_SHIFT
+        mov     [rbx + rdi], al
+stream_done:
+        inc     edi
+        cmp     edi, STDERR
+        jbe     next_stream
+        mov     rdi, letterbox[rip]
+
         lea     rdx, [r15 + 8]          # the pointer to look at
         xor     esi, esi                # the first string's address, 0 while there is none
         xor     r8d, r8d                # the last string's address, likewise

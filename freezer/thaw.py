@@ -15,7 +15,7 @@ from freezer.prepare import PRIVATE_ANONYMOUS
 from freezer.snapshot import Reservation, Snapshot, SystemCall
 
 _SOURCE = Path(__file__).with_name("thaw.S")
-_LETTER_HEAD = 16  # as in thaw.S
+_LETTER_HEAD = 24  # as in thaw.S
 _ARGUMENTS = 6
 _WORD = 8
 _ROW = struct.Struct("<8Q")  # a call's number, its six arguments, its result
@@ -44,11 +44,11 @@ def assemble() -> Stub:
             raise Unsupported(f"{' '.join(command)} failed:\n{result.stderr}")
         with output.open("rb") as file:
             elf = ELFFile(file)
-            symbols = elf.get_section_by_name(".symtab")
-            if not isinstance(symbols, SymbolTableSection):
-                raise Unsupported(f"{compiler} has assembled thaw.S without symbols")
+            text, symbols = (elf.get_section_by_name(name) for name in (".text", ".symtab"))
+            if text is None or not isinstance(symbols, SymbolTableSection):
+                raise Unsupported(f"{compiler} has assembled thaw.S without code or symbols")
             words = {symbol.name: symbol["st_value"] for symbol in symbols.iter_symbols()}
-            return Stub(elf.get_section_by_name(".text").data(), words)
+            return Stub(text.data(), words)
 
 
 def mapping_call(reservation: Reservation) -> SystemCall:

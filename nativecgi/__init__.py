@@ -1,12 +1,12 @@
 """Request handlers that become CGI programs of one file.
 
-    from nativecgi import Request, Response, run, text
+from nativecgi import Request, Response, run, text
 
-    def handle(request: Request) -> Response:
-        return text("Hello world")
+def handle(request: Request) -> Response:
+    return text("Hello world")
 
-    if __name__ == "__main__":
-        run(handle)
+if __name__ == "__main__":
+    run(handle)
 """
 
 from nativecgi.cors import cors

@@ -17,6 +17,8 @@ from nativecgi.response import Handler, Response, answered, error
 # its connection closed.
 DRAIN_LIMIT = 16 * 1024 * 1024
 
+_NO_BODY = io.BytesIO()
+
 
 def exchange(handler: Handler, env: Mapping[str, str], stdin: int) -> bytes:
     """Answer the request that `env` and the descriptor `stdin` hold.
@@ -29,9 +31,8 @@ def exchange(handler: Handler, env: Mapping[str, str], stdin: int) -> bytes:
         length = content_length(env)
     except HTTPError as failure:
         return encode(error(failure.status, failure.message), omit_body=omit_body)
-    raw = BodyReader(stdin, length)
-    # A buffer is 8 KiB of memory that a request without a body does not need.
-    body: BinaryIO = io.BufferedReader(raw) if length else io.BytesIO()
+    raw = BodyReader(stdin, length) if length else None
+    body: BinaryIO = io.BufferedReader(raw) if raw else _NO_BODY
     try:
         output = encode(answered(handler, Request(env, body)), omit_body=omit_body)
     except (Exception, SystemExit) as failure:
@@ -39,7 +40,8 @@ def exchange(handler: Handler, env: Mapping[str, str], stdin: int) -> bytes:
         sys.stderr.write(report)
         output = encode(_failed(report, env), omit_body=omit_body)
     # Apache's mod_cgid and fcgiwrap lose the answer of a program that leaves input unread.
-    raw.drain(DRAIN_LIMIT)
+    if raw:
+        raw.drain(DRAIN_LIMIT)
     return output
 
 

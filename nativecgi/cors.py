@@ -1,6 +1,6 @@
 """Cross-origin resource sharing (the Fetch standard, "CORS protocol")."""
 
-from nativecgi.headers import checked
+from nativecgi.headers import pairs
 from nativecgi.request import Request
 from nativecgi.response import Handler, Response, answered, no_content
 
@@ -32,6 +32,6 @@ def cors(
         if request.method == "OPTIONS" and "Access-Control-Request-Method" in request.headers:
             return no_content(preflight)
         response = answered(handler, request)
-        return Response(response.body, response.status, [*checked(response.headers), *origin])
+        return Response(response.body, response.status, [*pairs(response.headers), *origin])
 
     return handle

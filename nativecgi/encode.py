@@ -1,6 +1,6 @@
 """A Response as the bytes that a CGI program writes to its server (RFC 3875 6)."""
 
-from nativecgi.headers import checked
+from nativecgi.headers import checked_name, pairs
 from nativecgi.response import Response, has_field, phrase
 
 # Answers that never have a body, nor fields that describe one (RFC 9110 8.6, 15.3.5, 15.4.5).
@@ -25,7 +25,7 @@ def encode(response: Response, *, omit_body: bool = False) -> bytes:
     else:
         raise TypeError(f"a body is bytes or str, not {type(body).__name__}")
 
-    fields = checked(response.headers)
+    fields = pairs(response.headers)
     if response.status in _WITHOUT_BODY:
         body = b""
     else:
@@ -33,7 +33,17 @@ def encode(response: Response, *, omit_body: bool = False) -> bytes:
             fields.append(("Content-Type", media_type))
         if not has_field(fields, "content-length"):
             fields.append(("Content-Length", str(len(body))))
-    lines = [f"Status: {response.status} {phrase(response.status)}"]
-    lines += [f"{name}: {value}" for name, value in fields]
-    head = "\r\n".join(lines).encode("utf-8", "surrogateescape") + b"\r\n\r\n"
+    head = _head(response.status, fields)
     return head if omit_body else head + body
+
+
+def _head(status: int, fields: list[tuple[str, str]]) -> bytes:
+    lines = [f"Status: {status} {phrase(status)}"]
+    lines += [f"{checked_name(name)}: {value}" for name, value in fields]
+    text = "\r\n".join(lines)
+    # A CR, LF or NUL in a value could add fields or a body of its own (RFC 9110 5.5). All
+    # values are looked through at once: there are as many line breaks as there should be.
+    breaks = len(fields)
+    if text.count("\n") != breaks or text.count("\r") != breaks or "\0" in text:
+        raise ValueError(f"a header field has a line break or NUL in it: {fields!r}")
+    return (text + "\r\n\r\n").encode("utf-8", "surrogateescape")

@@ -1,5 +1,6 @@
 """The edge: what is read from the process and written to it happens here."""
 
+import _thread
 import atexit
 import os
 import sys
@@ -18,21 +19,22 @@ _USAGE = (
 )
 
 
-def serve(handler: Handler) -> NoReturn:
-    """Answer the one request of this process and leave it.
+def serve(handler: Handler, env: dict[str, str]) -> NoReturn:
+    """Answer the one request of this process, whose environment is `env`, and leave it.
 
     Exits with 0 where the answer was written, 1 where it was not, 2 where there is no request.
     """
-    if "REQUEST_METHOD" not in os.environ:
+    if "REQUEST_METHOD" not in env:
         sys.stderr.write(_USAGE.format(sys.argv[0] if sys.argv else "PROGRAM"))
         leave(2)
     # A client's `Proxy:` field must not become the proxy of the requests we make (httpoxy).
-    os.environ.pop("HTTP_PROXY", None)
+    if env.pop("HTTP_PROXY", None) is not None:
+        del os.environ["HTTP_PROXY"]
     # Standard output is the answer's alone: whatever else is printed goes to the error log.
     sys.stdout = sys.stderr
     status = 1
     try:
-        _write(exchange(handler, dict(os.environ), _STDIN))
+        _write(exchange(handler, env, _STDIN))
         status = 0
     except OSError as error:
         sys.stderr.write(f"nativecgi: the answer could not be written: {error}\n")
@@ -45,7 +47,7 @@ def leave(status: int) -> NoReturn:
 
     Threads that are no daemons are waited for and atexit's functions are run.
     """
-    if threading.active_count() > 1:
+    if _thread._count():
         threading._shutdown()  # type: ignore[attr-defined]  # what Py_FinalizeEx calls
     atexit._run_exitfuncs()
     flush_streams()

@@ -28,7 +28,7 @@ class Request(msgspec.Struct, dict=True, eq=False):
     # A binary file that ends where the request's body does.
     body: BinaryIO = msgspec.field(default_factory=io.BytesIO)
 
-    @cached_property
+    @property
     def method(self) -> str:
         """The request method, such as GET.
 
@@ -43,7 +43,7 @@ class Request(msgspec.Struct, dict=True, eq=False):
         """The path behind the program's own, decoded by the server: /a/b, or empty."""
         return self.env.get("PATH_INFO", "")
 
-    @cached_property
+    @property
     def parts(self) -> list[str]:
         """The path's segments that are not empty: ["a", "b"] for /a/b, [] for / and for none."""
         return [part for part in self.path.split("/") if part]
@@ -56,7 +56,7 @@ class Request(msgspec.Struct, dict=True, eq=False):
         )
         return MultiDict(pairs)
 
-    @cached_property
+    @property
     def headers(self) -> Headers:
         """The header fields, by case-insensitive name."""
         return Headers(self.env)
@@ -81,7 +81,7 @@ class Request(msgspec.Struct, dict=True, eq=False):
         usual = {"http": "80", "https": "443"}.get(self.scheme)
         return name if port in ("", usual) else f"{name}:{port}"
 
-    @cached_property
+    @property
     def url(self) -> str:
         """The whole address, percent-encoded."""
         path = quote(self.script_name + self.path, safe="/:@!$&'()*+,;=~", errors="surrogateescape")

@@ -7,7 +7,7 @@ from typing import Any
 import msgspec
 
 from nativecgi.errors import HTTPError
-from nativecgi.headers import HeaderFields, checked
+from nativecgi.headers import HeaderFields, pairs
 from nativecgi.request import Request
 
 # The phrases of the status codes that IANA has registered.
@@ -46,7 +46,7 @@ def json(value: Any, status: int = 200, headers: HeaderFields = ()) -> Response:
 
 def redirect(location: str, status: int = 302, headers: HeaderFields = ()) -> Response:
     """Send the client elsewhere: 302 for now, 301 for good, 303 to look at a result."""
-    return Response(b"", status, [("Location", location), *checked(headers)])
+    return Response(b"", status, [("Location", location), *pairs(headers)])
 
 
 def no_content(headers: HeaderFields = ()) -> Response:
@@ -89,12 +89,15 @@ def answered(handler: Handler, request: Request) -> Response:
 
 
 def _typed(media_type: str, body: bytes | str, status: int, headers: HeaderFields) -> Response:
-    pairs = checked(headers)
-    if not has_field(pairs, "content-type"):
-        pairs.insert(0, ("Content-Type", media_type))
-    return Response(body, status, pairs)
+    fields = pairs(headers) if headers else []
+    if not has_field(fields, "content-type"):
+        fields.append(("Content-Type", media_type))
+    return Response(body, status, fields)
 
 
-def has_field(pairs: list[tuple[str, str]], name: str) -> bool:
-    """Whether `name`, in lower case, is among the fields."""
-    return any(field.lower() == name for field, _value in pairs)
+def has_field(fields: list[tuple[str, str]], lower_name: str) -> bool:
+    """Whether a field of that name, given in lower case, is among them."""
+    for name, _value in fields:
+        if name.lower() == lower_name:
+            return True
+    return False

@@ -1,28 +1,29 @@
 """sys.stdin, sys.stdout and sys.stderr of a new process."""
 
+import io
 import os
-import stat
 import sys
 from typing import TextIO
 
-# Descriptor, name in sys, mode; as create_stdio in CPython's Python/pylifecycle.c makes them.
-_STREAMS = ((0, "stdin", "r"), (1, "stdout", "w"), (2, "stderr", "w"))
+# Names in sys and modes, by descriptor.
+_STREAMS = (("stdin", "r"), ("stdout", "w"), ("stderr", "w"))
+# File types as in st_mode, less the twelve bits below (inode(7)).
+FIFO, CHARACTER_DEVICE, SOCKET = 1, 2, 12
+CLOSED = 0
 
 
-def renew_streams() -> None:
-    """Make the three streams right for what the descriptors are now.
+def renew_streams(kinds: bytes | bytearray) -> None:
+    """Make the three streams right for what the descriptors are now: `kinds`, one byte each.
 
     They were made for pipes, and are kept where they are on pipes or sockets again: those
-    can neither seek nor be terminals. A closed descriptor's stream is None.
+    can neither seek nor be terminals. Standard input is kept on a device too: it is read from
+    /dev/null and from a terminal as from a pipe. A closed descriptor's stream is None.
     """
-    for descriptor, name, mode in _STREAMS:
-        try:
-            kind = os.fstat(descriptor).st_mode
-        except OSError:
-            _set(name, None)
-        else:
-            if not (stat.S_ISFIFO(kind) or stat.S_ISSOCK(kind)):
-                _set(name, _opened(descriptor, name, mode))
+    for descriptor in (0, 1, 2):
+        kind = kinds[descriptor]
+        if kind not in (FIFO, SOCKET) and (descriptor, kind) != (0, CHARACTER_DEVICE):
+            name, mode = _STREAMS[descriptor]
+            _set(name, None if kind == CLOSED else _opened(descriptor, name, mode))
 
 
 def flush_streams() -> None:
@@ -36,6 +37,7 @@ def flush_streams() -> None:
 
 
 def _opened(descriptor: int, name: str, mode: str) -> TextIO:
+    """As create_stdio in CPython's Python/pylifecycle.c makes it."""
     stream = open(  # noqa: SIM115
         descriptor,
         mode,
@@ -44,6 +46,7 @@ def _opened(descriptor: int, name: str, mode: str) -> TextIO:
         newline="\n" if mode == "w" else None,
         closefd=False,
     )
+    assert isinstance(stream, io.TextIOWrapper)
     if mode == "w":
         stream.reconfigure(line_buffering=name == "stderr" or os.isatty(descriptor))
     return stream
