@@ -3,6 +3,7 @@
 import platform
 import secrets
 import sys
+import tempfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
@@ -10,6 +11,7 @@ from freezer import image, tracee
 from freezer.capture import capture
 from freezer.errors import CannotFreeze, Unsupported
 from freezer.prepare import prepare
+from freezer.trial import written_to
 
 # Set for the traced program, to 32 hexadecimal digits that mark its letterbox. A program that
 # finds it stops itself with SIGSTOP at its freeze point.
@@ -38,12 +40,15 @@ def freeze(
     output: Path,
     *,
     environment: Mapping[str, str] | None = None,
+    trial: Mapping[str, str] | None = None,
     seconds: float = SECONDS,
 ) -> str:
     """Run `command` up to its freeze point and write it as an executable file to `output`.
 
     It runs with a minimal environment of its own, to which `environment` is added, and has
-    `seconds` to get there. Returns what it printed on the way.
+    `seconds` to get there. With `trial`, an environment, the frozen program is then run once
+    in an empty folder to learn which memory it writes to, and made faster by that. Returns
+    what the program printed on its way to the freeze point.
 
     Raises CannotFreeze or Unsupported, having written nothing, where the program or this
     machine do not allow it, and OSError where `output` cannot be written.
@@ -58,7 +63,14 @@ def freeze(
         process.run_to_freeze_point(seconds)
         snapshot = capture(process, prepared, token)
         printed = process.output.text()
-    image.write(output, snapshot, prepared.stub_address)
+    if trial is None:
+        image.write(output, snapshot, prepared.stub_address)
+    else:
+        with tempfile.TemporaryDirectory(prefix="freezer-") as folder:
+            draft = Path(folder, "draft")
+            image.write(draft, snapshot, prepared.stub_address)
+            ranges = written_to(draft, trial, seconds)
+        image.write(output, snapshot, prepared.stub_address, ranges)
     return printed
 
 

@@ -7,6 +7,7 @@ kernel does with a longer one has changed between versions, so the stub maps zer
 
 import os
 import tempfile
+from collections.abc import Iterable
 from itertools import pairwise
 from pathlib import Path
 
@@ -21,15 +22,25 @@ _MODE = 0o755
 _STUB_ALIGNMENT = 16
 
 
-def write(path: Path, snapshot: Snapshot, stub_address: int) -> None:
-    """Write the image of `snapshot` to `path`, which is replaced at once or not at all."""
+def write(
+    path: Path, snapshot: Snapshot, stub_address: int, written_to: Iterable[tuple[int, int]] = ()
+) -> None:
+    """Write the image of `snapshot` to `path`, which is replaced at once or not at all.
+
+    `written_to` are the parts of its memory, as addresses and sizes, that a process is known
+    to write to: they are copied from the file at once instead of page by page.
+    """
     regions = []
     reservations = list(snapshot.inaccessible)
     for region in merged(snapshot.memory):
         kept, zeros = split(region)
         regions += kept
         reservations += zeros
-    calls = [*map(thaw.mapping_call, reservations), *snapshot.calls]
+    calls = [
+        *map(thaw.mapping_call, reservations),
+        *(thaw.populating_call(address, size) for address, size in written_to),
+        *snapshot.calls,
+    ]
 
     # The headers' size depends on the number of segments alone: one a region and the stub's.
     count = len(regions) + 1

@@ -15,11 +15,14 @@ _GETREGS = 12
 _SETREGS = 13
 _GETFPREGS = 14
 _SETOPTIONS = 0x4200
+_GETEVENTMSG = 0x4201
 _GETSIGINFO = 0x4202
 
 O_TRACEEXEC = 0x10
+O_TRACEEXIT = 0x40
 O_EXITKILL = 0x100000
 EVENT_EXEC = 4
+EVENT_EXIT = 6
 
 _ptrace = ctypes.CDLL(None, use_errno=True).ptrace
 _ptrace.restype = ctypes.c_long
@@ -114,6 +117,13 @@ def get_floating_point_registers(pid: int) -> FloatingPointRegisters:
     registers = FloatingPointRegisters()
     _call(_GETFPREGS, pid, registers)
     return registers
+
+
+def get_event_message(pid: int) -> int:
+    """What an event stop tells (PTRACE_GETEVENTMSG): the wait status at an exit."""
+    message = ctypes.c_ulong()
+    _call(_GETEVENTMSG, pid, ctypes.addressof(message))
+    return message.value
 
 
 def get_signal_info(pid: int) -> SignalInfo:

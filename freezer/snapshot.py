@@ -24,8 +24,12 @@ class Reservation(Struct, frozen=True):
     size: int
 
 
+# A system call's result that does not matter; as in thaw.S.
+ANY_RESULT = 2**64 - 1
+
+
 class SystemCall(Struct, frozen=True):
-    """A system call that the thaw repeats, and what it has to return.
+    """A system call that the thaw makes, and what it has to return.
 
     An argument of bytes is a structure, passed by its address.
     """

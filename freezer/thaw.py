@@ -12,7 +12,7 @@ from msgspec import Struct
 
 from freezer.errors import Unsupported
 from freezer.prepare import PRIVATE_ANONYMOUS
-from freezer.snapshot import Reservation, Snapshot, SystemCall
+from freezer.snapshot import ANY_RESULT, Reservation, Snapshot, SystemCall
 
 _SOURCE = Path(__file__).with_name("thaw.S")
 _LETTER_HEAD = 24  # as in thaw.S
@@ -21,6 +21,8 @@ _WORD = 8
 _ROW = struct.Struct("<8Q")  # a call's number, its six arguments, its result
 
 _SYS_MMAP = 9
+_SYS_MADVISE = 28
+_MADV_POPULATE_WRITE = 23
 _PROTECTION = {"r": 1, "w": 2, "x": 4, "-": 0}  # PROT_READ and so on, mmap(2)
 
 
@@ -59,6 +61,14 @@ def mapping_call(reservation: Reservation) -> SystemCall:
     return SystemCall(
         _SYS_MMAP, (address, size, protection, PRIVATE_ANONYMOUS, nowhere, 0), expected=address
     )
+
+
+def populating_call(address: int, size: int) -> SystemCall:
+    """The madvise(2) that copies pages which will be written to, before they are.
+
+    Linux has it since 5.14; an older one refuses, and copies each page at the first write.
+    """
+    return SystemCall(_SYS_MADVISE, (address, size, _MADV_POPULATE_WRITE), ANY_RESULT)
 
 
 def link(stub: Stub, address: int, snapshot: Snapshot, calls: list[SystemCall]) -> bytes:

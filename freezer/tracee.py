@@ -162,8 +162,12 @@ class Output:
 
 
 @contextmanager
-def started(command: Sequence[str], environment: Mapping[str, str]) -> Iterator[Tracee]:
+def started(
+    command: Sequence[str], environment: Mapping[str, str], folder: str | None = None
+) -> Iterator[Tracee]:
     """Start `command` traced, stopped before its first instruction; end it on leaving.
+
+    It runs in `folder`, or where the freezer does.
 
     Its three standard streams are pipes, as under a web server, its signal state is a fresh
     program's, and its session is its own, so that what it starts ends with it.
@@ -176,6 +180,7 @@ def started(command: Sequence[str], environment: Mapping[str, str]) -> Iterator[
             process = subprocess.Popen(
                 [program, *command[1:]],
                 env=environment,
+                cwd=folder,
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 stderr=subprocess.PIPE,
@@ -239,6 +244,8 @@ def _unlimited_stack() -> Iterator[None]:
 def _end(process: "subprocess.Popen[bytes]") -> None:
     with suppress(ProcessLookupError):
         os.killpg(process.pid, signal.SIGKILL)
+    with suppress(OSError):
+        ptrace.resume(process.pid)  # SIGKILL does not end a stop at PTRACE_EVENT_EXIT
     process.wait()
     for stream in (process.stdout, process.stderr):
         assert stream is not None

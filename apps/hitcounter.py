@@ -1,0 +1,76 @@
+"""Counts how often it is asked for, and answers with the number as an SVG image.
+
+The number is kept in the file that HITCOUNTER_FILE names, or in hits.json.
+"""
+
+import fcntl
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import msgspec
+
+from nativecgi import Request, Response, cors, method_not_allowed, run
+
+DEFAULT_FILE = "hits.json"
+
+IMAGE = """\
+<svg xmlns="http://www.w3.org/2000/svg" width="{width}" height="28" role="img" aria-label="{hits} hits">
+<title>{hits} hits</title>
+<rect width="{width}" height="28" rx="5" fill="#24292f"/>
+<rect x="46" width="{box}" height="28" rx="5" fill="#0a5cad"/>
+<g fill="#fff" font-family="Verdana, DejaVu Sans, sans-serif" font-size="14" text-anchor="middle">
+<text x="23" y="19">hits</text>
+<text x="{middle}" y="19" font-weight="bold">{hits}</text>
+</g>
+</svg>
+"""  # noqa: E501
+DIGIT_WIDTH = 11  # of a bold digit at this size, generously
+PADDING = 18
+
+
+class Count(msgspec.Struct):
+    """What the file holds."""
+
+    hits: int = 0
+
+
+@contextmanager
+def locked(path: Path) -> Iterator[None]:
+    """Keep other processes out; the file itself is replaced, so another one is locked."""
+    with path.with_name(f"{path.name}.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield
+
+
+def count_hit(path: Path) -> int:
+    """Add one to the number in the file, which is never seen half written."""
+    with locked(path):
+        count = msgspec.json.decode(path.read_bytes(), type=Count) if path.exists() else Count()
+        count.hits += 1
+        new = path.with_name(f"{path.name}.new")
+        with new.open("wb") as file:
+            file.write(msgspec.json.encode(count))
+            file.flush()
+            os.fsync(file.fileno())
+        new.replace(path)
+        return count.hits
+
+
+def image(hits: int) -> str:
+    """The number as an SVG image."""
+    box = len(str(hits)) * DIGIT_WIDTH + PADDING
+    return IMAGE.format(hits=hits, width=46 + box, box=box, middle=46 + box / 2)
+
+
+def handle(request: Request) -> Response:
+    if request.method != "GET":
+        return method_not_allowed("GET")
+    hits = count_hit(Path(request.env.get("HITCOUNTER_FILE", DEFAULT_FILE)))
+    headers = {"Content-Type": "image/svg+xml", "Cache-Control": "no-store"}
+    return Response(image(hits), headers=headers)
+
+
+if __name__ == "__main__":
+    run(cors(handle))

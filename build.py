@@ -1,0 +1,402 @@
+"""Builds apps into CGI programs of one file: `python build.py [APP...] [-o DIR]`.
+
+An app goes through four stages: it is rehearsed (run by plain Python up to its freeze point, so
+that what is wrong with it shows at once), compiled by Nuitka, frozen, and tried. What has not
+changed since the last build is not built again.
+"""
+
+import argparse
+import hashlib
+import os
+import platform
+import shutil
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from functools import partial
+from importlib.metadata import version
+from pathlib import Path
+from typing import TypeVar
+from xml.etree import ElementTree
+
+import msgspec
+from rich.console import Console
+from rich.progress import Progress, SpinnerColumn, TaskID, TextColumn, TimeElapsedColumn
+from rich.table import Table
+
+from freezer import Unsupported, require_support
+
+ROOT = Path(__file__).resolve().parent
+APPS = ROOT / "apps"
+OUTPUT = ROOT / "dist" / "cgi-bin"
+WORK = ROOT / "build"
+
+# The request that a new program is tried with; it runs in an empty folder.
+TRIAL = {
+    "GATEWAY_INTERFACE": "CGI/1.1",
+    "SERVER_PROTOCOL": "HTTP/1.1",
+    "SERVER_NAME": "localhost",
+    "SERVER_PORT": "80",
+    "SCRIPT_NAME": "/cgi-bin/trial",
+    "REQUEST_METHOD": "GET",
+    "PATH_INFO": "/",
+    "QUERY_STRING": "",
+    "REMOTE_ADDR": "127.0.0.1",
+}
+TRIAL_RUNS = 20
+TRIAL_SECONDS = 30
+
+# _json: without it json works, but slowly, and Nuitka leaves it out unless told.
+NUITKA_OPTIONS = ("--mode=standalone", "--deployment", "--include-module=_json")
+
+DONE, FAILED = "done", "failed"
+
+T = TypeVar("T")
+
+
+class App(msgspec.Struct, frozen=True):
+    """A program to build."""
+
+    name: str
+    source: Path  # a .py file, or the folder of a package that has a __main__.py
+
+
+class Compiled(msgspec.Struct):
+    """What a compilation depended on, kept beside its result."""
+
+    app: str  # the path of its source: two folders may have apps of one name
+    tools: str
+    sources: dict[str, str]  # the hash of each file by its path
+    seconds: float
+
+
+class Built(msgspec.Struct):
+    """A finished program, kept beside what it was made from."""
+
+    compiled: str  # the hash of what it was frozen from
+    output: str
+    is_frozen: bool
+    seconds: float
+    milliseconds: float
+    status: str  # of its answer to the trial
+    size: int
+
+
+class BuildError(Exception):
+    """An app that cannot be built, and why."""
+
+
+def find_apps(names: Sequence[str]) -> list[App]:
+    """The apps that the command line names, or all; raises BuildError where there is none."""
+    found = [_find_app(name) for name in names] if names else list(_all_apps(APPS))
+    if not found:
+        raise BuildError(f"there is no app in {APPS}")
+    by_name: dict[str, App] = {}
+    for app in found:
+        other = by_name.setdefault(app.name, app)
+        if other != app:
+            raise BuildError(f"{other.source} and {app.source} would both become {app.name!r}")
+    return list(by_name.values())
+
+
+def _all_apps(folder: Path) -> Iterator[App]:
+    for path in sorted(folder.iterdir()):
+        if path.suffix == ".py" and path.name != "__init__.py":
+            yield App(path.stem, path)
+        elif (path / "__main__.py").exists():
+            yield App(path.name, path)
+
+
+def _find_app(name: str) -> App:
+    for path in (Path(name), APPS / name, APPS / f"{name}.py"):
+        if path.suffix == ".py" and path.is_file():
+            return App(path.stem, path.resolve())
+        if (path / "__main__.py").is_file():
+            return App(path.resolve().name, path.resolve())
+    raise BuildError(f"there is no app {name!r}: name a .py file, or a folder with a __main__.py")
+
+
+def build(
+    app: App, output: Path, *, freeze: bool, jobs: int, report: Callable[[str], None]
+) -> Built:
+    """Bring one app up to date; raises BuildError with its own traceback or reason."""
+    work = WORK / app.name
+    work.mkdir(parents=True, exist_ok=True)
+    compiled = _read(work / "compiled.json", Compiled)
+    if compiled is None or not _is_current(compiled, app):
+        if freeze:
+            report("rehearsing")
+            _freeze(_plain_command(app), work / "rehearsal", trial=False)
+            (work / "rehearsal").unlink()
+        report("compiling")
+        compiled = _compile(app, work, jobs)
+        _write(work / "compiled.json", compiled)
+
+    target = output / app.name
+    frozen_from = _hash(msgspec.json.encode([compiled.sources, compiled.tools, _freezer_hash()]))
+    built = _read(work / "built.json", Built)
+    if (
+        built is not None
+        and (built.compiled, built.output, built.is_frozen) == (frozen_from, str(target), freeze)
+        and target.exists()
+        and target.stat().st_size == built.size
+    ):
+        return built
+
+    output.mkdir(parents=True, exist_ok=True)
+    program = _program(app, work)
+    if freeze:
+        report("freezing")
+        with _neutral_copy(program) as copy:
+            _freeze([str(copy)], target, trial=True)
+    else:
+        _install_folder(program.parent, target)
+    report("trying")
+    milliseconds, status = _try(target)
+    built = Built(
+        frozen_from,
+        str(target),
+        freeze,
+        compiled.seconds,
+        milliseconds,
+        status,
+        target.stat().st_size,
+    )
+    _write(work / "built.json", built)
+    return built
+
+
+def _plain_command(app: App) -> list[str]:
+    if app.source.is_dir():
+        code = f"import sys, runpy; sys.path.insert(0, {str(app.source.parent)!r}); "
+        code += f"runpy.run_module({app.name!r}, run_name='__main__', alter_sys=True)"
+        return [sys.executable, "-c", code]
+    return [sys.executable, str(app.source)]
+
+
+def _compile(app: App, work: Path, jobs: int) -> Compiled:
+    log, xml = work / "nuitka.log", work / "report.xml"
+    command = [
+        *(sys.executable, "-m", "nuitka", *NUITKA_OPTIONS),
+        *(f"--jobs={jobs}", f"--output-dir={work}", f"--output-filename={app.name}"),
+        f"--report={xml}",
+        *(["--python-flag=-m"] if app.source.is_dir() else []),
+        str(app.source),
+    ]
+    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+    started = time.monotonic()
+    with log.open("wb") as file:
+        result = subprocess.run(
+            command,
+            stdin=subprocess.DEVNULL,
+            stdout=file,
+            stderr=subprocess.STDOUT,
+            cwd=work,  # what lies below it, the report would name relative to it
+            env=environment,
+            check=False,
+        )
+    if result.returncode:
+        raise BuildError(f"Nuitka could not compile it; see {log}")
+    seconds = time.monotonic() - started
+    sources = {str(path): _file_hash(path) for path in _sources(xml)}
+    return Compiled(str(app.source), _tools_hash(), sources, seconds)
+
+
+def _sources(xml: Path) -> Iterator[Path]:
+    """The files that Nuitka compiled or included, but for the standard library's."""
+    for module in ElementTree.parse(xml).getroot().iter("module"):
+        path = module.get("source_path", "").replace("${sys.prefix}", sys.prefix)
+        if path and not path.startswith("${"):
+            yield Path(path)
+
+
+def _is_current(compiled: Compiled, app: App) -> bool:
+    return (compiled.app, compiled.tools) == (str(app.source), _tools_hash()) and all(
+        Path(path).exists() and _file_hash(Path(path)) == digest
+        for path, digest in compiled.sources.items()
+    )
+
+
+def _program(app: App, work: Path) -> Path:
+    name = "__main__" if app.source.is_dir() else app.name
+    return work / f"{name}.dist" / app.name
+
+
+@contextmanager
+def _neutral_copy(program: Path) -> Iterator[Path]:
+    """The program in a folder whose name tells nothing of the builder: it is in the image."""
+    with tempfile.TemporaryDirectory(prefix="nativecgi-") as folder:
+        yield Path(shutil.copytree(program.parent, Path(folder, "app"))) / program.name
+
+
+def _freeze(command: list[str], target: Path, *, trial: bool) -> None:
+    freezer = [sys.executable, "-m", "freezer", "--output", str(target)]
+    if trial:
+        freezer += [f"--trial={name}={value}" for name, value in TRIAL.items()]
+    result = subprocess.run(
+        [*freezer, "--", *command], cwd=ROOT, capture_output=True, text=True, check=False
+    )
+    if result.returncode:
+        raise BuildError(result.stderr.strip().removeprefix("freezer: "))
+
+
+def _install_folder(folder: Path, target: Path) -> None:
+    """Put Nuitka's own result in place: a folder, and a link to the program in it."""
+    place = target.with_name(f"{target.name}.dist")
+    shutil.rmtree(place, ignore_errors=True)
+    shutil.copytree(folder, place)
+    target.unlink(missing_ok=True)
+    target.symlink_to(Path(place.name, target.name))
+
+
+def _try(target: Path) -> tuple[float, str]:
+    """Run a program as a server would: milliseconds it takes, and the status it answers with."""
+    with tempfile.TemporaryDirectory(prefix="nativecgi-") as folder:
+        times = []
+        for _run in range(TRIAL_RUNS):
+            started = time.perf_counter()
+            result = subprocess.run(
+                [target],
+                env=TRIAL,
+                cwd=folder,
+                stdin=subprocess.DEVNULL,
+                capture_output=True,
+                check=False,
+                timeout=TRIAL_SECONDS,
+            )
+            times.append(time.perf_counter() - started)
+            if result.returncode or not result.stdout.startswith(b"Status: "):
+                raise BuildError(
+                    f"the program is built, but answers a request with exit status "
+                    f"{result.returncode} and {result.stdout[:200]!r}\n"
+                    + result.stderr.decode(errors="replace")
+                )
+    return statistics.median(times) * 1000, result.stdout.split()[1].decode()
+
+
+def _tools_hash() -> str:
+    """What else a compilation depends on."""
+    tools = [sys.version, sys.prefix, platform.machine(), version("nuitka"), *NUITKA_OPTIONS]
+    return _hash("\n".join(tools).encode())
+
+
+def _freezer_hash() -> str:
+    files = sorted((ROOT / "freezer").glob("*.[pS]*"))
+    return _hash(b"".join(path.read_bytes() for path in files) + repr(TRIAL).encode())
+
+
+def _file_hash(path: Path) -> str:
+    return _hash(path.read_bytes())
+
+
+def _hash(data: bytes) -> str:
+    return hashlib.sha256(data).hexdigest()
+
+
+def _read(path: Path, kind: type[T]) -> T | None:
+    try:
+        return msgspec.json.decode(path.read_bytes(), type=kind)
+    except (OSError, msgspec.DecodeError):
+        return None  # not built yet, or by another version of this file
+
+
+def _write(path: Path, value: msgspec.Struct) -> None:
+    path.write_bytes(msgspec.json.encode(value))
+
+
+@contextmanager
+def progress(console: Console) -> Iterator[Callable[[App, str], None]]:
+    """Show which stage each app is in: live on a terminal, as plain lines elsewhere."""
+    if not console.is_terminal:
+        yield lambda app, stage: console.print(f"{app.name}: {stage}", highlight=False)
+        return
+    columns = (SpinnerColumn(), TextColumn("{task.description}"), TimeElapsedColumn())
+    with Progress(*columns, console=console, transient=True) as display:
+        tasks: dict[str, TaskID] = {}
+
+        def show(app: App, stage: str) -> None:
+            if app.name in tasks:
+                display.remove_task(tasks[app.name])
+            if stage not in (DONE, FAILED):
+                tasks[app.name] = display.add_task(f"{app.name}: {stage}")
+
+        yield show
+
+
+def build_all(
+    apps: list[App], output: Path, *, freeze: bool, jobs: int, show: Callable[[App, str], None]
+) -> tuple[dict[str, Built], dict[str, Exception]]:
+    """Build the apps, `jobs` at a time; a failure of one keeps no other from being built."""
+    workers = min(jobs, len(apps))
+    built: dict[str, Built] = {}
+    failed: dict[str, Exception] = {}
+
+    def build_one(app: App) -> None:
+        try:
+            built[app.name] = build(
+                app, output, freeze=freeze, jobs=max(1, jobs // workers), report=partial(show, app)
+            )
+            show(app, DONE)
+        except (BuildError, OSError, subprocess.TimeoutExpired) as error:
+            failed[app.name] = error
+            show(app, FAILED)
+
+    with ThreadPoolExecutor(workers) as pool:
+        list(pool.map(build_one, apps))
+    return built, failed
+
+
+def table(built: dict[str, Built]) -> Table:
+    """What was built, a row an app."""
+    result = Table("app", "compiled in", "size", "per request", "answer to GET /", "")
+    for name, program in sorted(built.items()):
+        result.add_row(
+            name,
+            f"{program.seconds:.1f} s",
+            f"{program.size / 1e6:.1f} MB",
+            f"{program.milliseconds:.2f} ms",
+            program.status,
+            "frozen" if program.is_frozen else "not frozen: a folder, and a link into it",
+        )
+    return result
+
+
+def main() -> int:
+    """Build as the command line says; returns the exit status."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("apps", nargs="*", metavar="APP", help="a name in apps/, a file, a folder")
+    parser.add_argument("-o", "--output", type=Path, default=OUTPUT, help="where the programs go")
+    parser.add_argument("--no-freeze", action="store_true", help="leave it at what Nuitka makes")
+    parser.add_argument("-j", "--jobs", type=int, default=os.cpu_count() or 1, help="at a time")
+    options = parser.parse_args()
+    console = Console()
+    freeze = not options.no_freeze
+    try:
+        require_support()
+    except Unsupported as error:
+        freeze = False
+        console.print(f"Not frozen: {error}", highlight=False)
+    try:
+        apps = find_apps(options.apps)
+    except BuildError as error:
+        print(f"build: {error}", file=sys.stderr)
+        return 1
+    with progress(console) as show:
+        built, failed = build_all(
+            apps, options.output.resolve(), freeze=freeze, jobs=max(1, options.jobs), show=show
+        )
+    console.print(table(built))
+    for name, failure in failed.items():
+        print(f"\n{name} was not built: {failure}", file=sys.stderr)
+    return 1 if failed else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,84 @@
+"""Runs a new image once, to see that it works and which memory it writes to."""
+
+import os
+import signal
+import struct
+import tempfile
+import time
+from collections.abc import Iterator, Mapping
+from itertools import groupby
+from pathlib import Path
+
+from freezer import procfs, ptrace
+from freezer.errors import CannotFreeze
+from freezer.prepare import PAGE
+from freezer.tracee import POLL_SECONDS, Tracee, started
+
+# Bits of a page's entry in /proc/PID/pagemap (Documentation/admin-guide/mm/pagemap.rst).
+_IN_MEMORY = 1 << 63
+_OF_A_FILE = 1 << 61
+_ENTRY_SIZE = 8
+
+
+def written_to(
+    image: Path, environment: Mapping[str, str], seconds: float
+) -> list[tuple[int, int]]:
+    """Run `image` with `environment` in an empty folder and return what it wrote to.
+
+    These are addresses and sizes of whole pages that were the file's at first and the
+    process's own in the end. Raises CannotFreeze where it fails or takes over `seconds`.
+    """
+    with (
+        tempfile.TemporaryDirectory(prefix="freezer-") as folder,
+        started([str(image)], environment, folder) as tracee,
+    ):
+        ptrace.set_options(tracee.pid, ptrace.O_EXITKILL | ptrace.O_TRACEEXIT)
+        segments = [m for m in procfs.mappings(tracee.pid) if m.path == str(image)]
+        _run_to_exit(tracee, seconds)
+        pages = [page for mapping in segments for page in _copied_pages(tracee.pid, mapping)]
+    return list(_ranges(pages))
+
+
+def _run_to_exit(tracee: Tracee, seconds: float) -> None:
+    """Let it run until it is about to exit: its memory is still there then."""
+    deadline = time.monotonic() + seconds
+    ptrace.resume(tracee.pid)
+    while True:
+        waited, status = os.waitpid(tracee.pid, os.WNOHANG)
+        if not waited:
+            if time.monotonic() > deadline:
+                raise CannotFreeze(
+                    f"the frozen program does not end its trial{tracee.output.quoted()}"
+                )
+            tracee.output.read(POLL_SECONDS)
+        elif status >> 16 == ptrace.EVENT_EXIT:
+            return _require_success(tracee)
+        elif os.WIFSTOPPED(status):
+            ptrace.resume(tracee.pid, os.WSTOPSIG(status))
+
+
+def _require_success(tracee: Tracee) -> None:
+    status = ptrace.get_event_message(tracee.pid)
+    if status:
+        tracee.output.read(0)
+        code = os.waitstatus_to_exitcode(status)
+        what = f"status {code}" if code >= 0 else signal.Signals(-code).name
+        raise CannotFreeze(f"the frozen program ends its trial with {what}{tracee.output.quoted()}")
+
+
+def _copied_pages(pid: int, mapping: procfs.Mapping) -> Iterator[int]:
+    with open(f"/proc/{pid}/pagemap", "rb", buffering=0) as pagemap:
+        count = mapping.size // PAGE
+        entries = os.pread(
+            pagemap.fileno(), count * _ENTRY_SIZE, mapping.start // PAGE * _ENTRY_SIZE
+        )
+    for index, (entry,) in enumerate(struct.iter_unpack("<Q", entries)):
+        if entry & _IN_MEMORY and not entry & _OF_A_FILE:
+            yield mapping.start + index * PAGE
+
+
+def _ranges(pages: list[int]) -> Iterator[tuple[int, int]]:
+    """Addresses and sizes of runs of neighbouring pages."""
+    for _key, run in groupby(enumerate(sorted(pages)), lambda item: item[1] - item[0] * PAGE):
+        addresses = [page for _index, page in run]
+        yield addresses[0], len(addresses) * PAGE
