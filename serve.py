@@ -1,0 +1,121 @@
+"""Serves the built programs on this machine alone, for trying them: `python serve.py [PORT]`.
+
+It needs no web server installed. It is for development: a real server is what the programs are
+for (README.md says how to set one up).
+"""
+
+import argparse
+import html
+import os
+import sys
+from pathlib import Path
+from typing import Any
+
+from twisted.internet import error, reactor
+from twisted.logger import globalLogBeginner, textFileLogObserver
+from twisted.web import resource, server, twcgi
+
+ROOT = Path(__file__).resolve().parent
+PROGRAMS = ROOT / "dist" / "cgi-bin"
+HOST = "127.0.0.1"
+PORT = 8000
+
+PAGE = """\
+<!DOCTYPE html>
+<html lang="en">
+<meta charset="utf-8">
+<meta name="viewport" content="width=device-width">
+<title>nativecgi</title>
+<style>
+  body {{ font: 1.1rem/1.6 system-ui, sans-serif; margin: 10vh auto; max-width: 34rem;
+    padding: 0 1rem; color-scheme: light dark }}
+  li {{ margin: .4rem 0 }}
+  small {{ opacity: .7 }}
+</style>
+<h1>nativecgi</h1>
+<p>The programs in <code>{folder}</code>:
+<ul>
+{items}
+</ul>
+"""
+ITEM = '<li><a href="/cgi-bin/{name}">{name}</a> <small>{size:.1f} MB</small>'
+
+
+def programs(folder: Path) -> list[Path]:
+    """The files in a folder that can be executed."""
+    return [path for path in sorted(folder.glob("*")) if path.is_file() and os.access(path, os.X_OK)]
+
+
+class Index(resource.Resource):
+    """A page that links to all programs of a folder."""
+
+    def __init__(self, folder: Path) -> None:
+        super().__init__()
+        self._folder = folder
+
+    def render_GET(self, request: server.Request) -> bytes:  # noqa: N802
+        """The page."""
+        items = [
+            ITEM.format(name=html.escape(path.name), size=path.stat().st_size / 1e6)
+            for path in programs(self._folder)
+        ]
+        request.setHeader(b"Content-Type", b"text/html; charset=utf-8")
+        page = PAGE.format(folder=html.escape(str(self._folder)), items="\n".join(items))
+        return page.encode()
+
+
+class Program(twcgi.CGIScript):
+    """A CGI program."""
+
+    def render(self, request: Any) -> int:
+        """Run it for the request."""
+        # twcgi joins the path's segments as text, but Twisted keeps them as bytes.
+        request.postpath = [os.fsdecode(segment) for segment in request.postpath]
+        return super().render(request)
+
+
+class ProgramFolder(resource.Resource):
+    """/cgi-bin: looked up anew for each request, so that a new build is served at once."""
+
+    def __init__(self, folder: Path) -> None:
+        super().__init__()
+        self._folder = folder
+
+    def getChild(self, path: bytes, request: Any) -> Any:  # noqa: N802
+        """The program of that name."""
+        for program in programs(self._folder):
+            if os.fsencode(program.name) == path:
+                return Program(str(program))
+        return Index(self._folder) if path == b"" else super().getChild(path, request)
+
+
+def main() -> int:
+    """Serve until interrupted; returns the exit status."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("port", nargs="?", type=int, default=PORT)
+    parser.add_argument("--folder", type=Path, default=PROGRAMS, help="default: %(default)s")
+    options = parser.parse_args()
+    if not programs(options.folder):
+        print(f"serve: there is no program in {options.folder}: run make build", file=sys.stderr)
+        return 1
+    root = resource.Resource()
+    root.putChild(b"", Index(options.folder))
+    root.putChild(b"cgi-bin", ProgramFolder(options.folder))
+    globalLogBeginner.beginLoggingTo([textFileLogObserver(sys.stderr)], redirectStandardIO=False)
+    loop: Any = reactor
+    try:
+        port = loop.listenTCP(options.port, server.Site(root), interface=HOST)
+    except error.CannotListenError as failure:
+        reason = getattr(failure.socketError, "strerror", failure.socketError)
+        print(f"serve: port {options.port}: {reason}. Take another: make serve PORT=8001")
+        return 1
+    address = f"http://{HOST}:{port.getHost().port}"
+    print(f"Serving {address}/ - stop with Ctrl-C", flush=True)
+    for program in programs(options.folder):
+        print(f"  {address}/cgi-bin/{program.name}", flush=True)
+    loop.run()
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
