@@ -77,13 +77,12 @@ class Compiled(msgspec.Struct):
 
 
 class Built(msgspec.Struct):
-    """A finished program, kept beside what it was made from."""
+    """A finished program, kept beside it."""
 
-    compiled: str  # the hash of what it was frozen from
-    output: str
+    made_from: str  # the hash of all that it was made from
     is_frozen: bool
-    seconds: float
-    milliseconds: float
+    seconds: float  # that compiling took
+    milliseconds: float  # that a request takes
     status: str  # of its answer to the trial
     size: int
 
@@ -132,44 +131,52 @@ def build(
     if compiled is None or not _is_current(compiled, app):
         if freeze:
             report("rehearsing")
-            _freeze(_plain_command(app), work / "rehearsal", trial=False)
-            (work / "rehearsal").unlink()
+            with tempfile.TemporaryDirectory(prefix="nativecgi-") as folder:
+                _freeze(_plain_command(app), Path(folder, app.name), trial=False)
         report("compiling")
         compiled = _compile(app, work, jobs)
         _write(work / "compiled.json", compiled)
 
-    target = output / app.name
-    frozen_from = _hash(msgspec.json.encode([compiled.sources, compiled.tools, _freezer_hash()]))
-    built = _read(work / "built.json", Built)
-    if (
-        built is not None
-        and (built.compiled, built.output, built.is_frozen) == (frozen_from, str(target), freeze)
-        and target.exists()
-        and target.stat().st_size == built.size
-    ):
-        return built
-
-    output.mkdir(parents=True, exist_ok=True)
-    program = _program(app, work)
-    if freeze:
-        report("freezing")
-        with _neutral_copy(program) as copy:
-            _freeze([str(copy)], target, trial=True)
-    else:
-        _install_folder(program.parent, target)
-    report("trying")
-    milliseconds, status = _try(target)
-    built = Built(
-        frozen_from,
-        str(target),
-        freeze,
-        compiled.seconds,
-        milliseconds,
-        status,
-        target.stat().st_size,
-    )
-    _write(work / "built.json", built)
+    made_from = _hash(msgspec.json.encode([compiled.sources, compiled.tools, _freezer_hash()]))
+    program = work / f"{app.name}.dist" / app.name
+    frozen = work / f"{app.name}.frozen"
+    result = frozen if freeze else program
+    built = _read(result.with_suffix(".json"), Built)
+    if built is None or built.made_from != made_from or not result.exists():
+        if freeze:
+            report("freezing")
+            with _neutral_copy(program) as copy:
+                _freeze([str(copy)], frozen, trial=True)
+        report("trying")
+        milliseconds, status = _try(result)
+        size = result.stat().st_size
+        built = Built(made_from, freeze, compiled.seconds, milliseconds, status, size)
+        _write(result.with_suffix(".json"), built)
+    _place(result, output / app.name, is_folder=not freeze)
     return built
+
+
+def _place(result: Path, target: Path, *, is_folder: bool) -> None:
+    """Put a finished program where it is wanted, replacing an older one at once."""
+    target.parent.mkdir(parents=True, exist_ok=True)
+    new = target.with_name(f".{target.name}.new")
+    if is_folder:
+        folder = target.with_name(f"{target.name}.dist")
+        shutil.rmtree(folder, ignore_errors=True)
+        shutil.copytree(result.parent, folder)
+        new.unlink(missing_ok=True)
+        new.symlink_to(Path(folder.name, target.name))
+    elif not target.is_symlink() and target.exists() and _same_file(result, target):
+        return
+    else:
+        shutil.copy2(result, new)
+    new.replace(target)
+
+
+def _same_file(one: Path, copy: Path) -> bool:
+    """Whether `copy` was made by copy2 and neither has been written to since."""
+    first, second = one.stat(), copy.stat()
+    return (first.st_size, first.st_mtime_ns) == (second.st_size, second.st_mtime_ns)
 
 
 def _plain_command(app: App) -> list[str]:
@@ -224,11 +231,6 @@ def _is_current(compiled: Compiled, app: App) -> bool:
     )
 
 
-def _program(app: App, work: Path) -> Path:
-    name = "__main__" if app.source.is_dir() else app.name
-    return work / f"{name}.dist" / app.name
-
-
 @contextmanager
 def _neutral_copy(program: Path) -> Iterator[Path]:
     """The program in a folder whose name tells nothing of the builder: it is in the image."""
@@ -245,15 +247,6 @@ def _freeze(command: list[str], target: Path, *, trial: bool) -> None:
     )
     if result.returncode:
         raise BuildError(result.stderr.strip().removeprefix("freezer: "))
-
-
-def _install_folder(folder: Path, target: Path) -> None:
-    """Put Nuitka's own result in place: a folder, and a link to the program in it."""
-    place = target.with_name(f"{target.name}.dist")
-    shutil.rmtree(place, ignore_errors=True)
-    shutil.copytree(folder, place)
-    target.unlink(missing_ok=True)
-    target.symlink_to(Path(place.name, target.name))
 
 
 def _try(target: Path) -> tuple[float, str]:

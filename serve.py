@@ -43,7 +43,9 @@ ITEM = '<li><a href="/cgi-bin/{name}">{name}</a> <small>{size:.1f} MB</small>'
 
 def programs(folder: Path) -> list[Path]:
     """The files in a folder that can be executed."""
-    return [path for path in sorted(folder.glob("*")) if path.is_file() and os.access(path, os.X_OK)]
+    return [
+        path for path in sorted(folder.glob("*")) if path.is_file() and os.access(path, os.X_OK)
+    ]
 
 
 class Index(resource.Resource):

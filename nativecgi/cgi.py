@@ -5,6 +5,7 @@ import io
 import sys
 import traceback
 from collections.abc import Mapping
+from contextlib import suppress
 from typing import BinaryIO
 
 from nativecgi.body import BodyReader
@@ -16,8 +17,6 @@ from nativecgi.response import Handler, Response, answered, error
 # How much of an unread body is read and forgotten, in bytes; a client that sends more may find
 # its connection closed.
 DRAIN_LIMIT = 16 * 1024 * 1024
-
-_NO_BODY = io.BytesIO()
 
 
 def exchange(handler: Handler, env: Mapping[str, str], stdin: int) -> bytes:
@@ -32,24 +31,32 @@ def exchange(handler: Handler, env: Mapping[str, str], stdin: int) -> bytes:
     except HTTPError as failure:
         return encode(error(failure.status, failure.message), omit_body=omit_body)
     raw = BodyReader(stdin, length) if length else None
-    body: BinaryIO = io.BufferedReader(raw) if raw else _NO_BODY
+    body: BinaryIO = io.BufferedReader(raw) if raw else io.BytesIO()
     try:
         output = encode(answered(handler, Request(env, body)), omit_body=omit_body)
-    except (Exception, SystemExit) as failure:
+    except BaseException as failure:
         report = _report(failure, env)
-        sys.stderr.write(report)
+        log(report)
         output = encode(_failed(report, env), omit_body=omit_body)
     # Apache's mod_cgid and fcgiwrap lose the answer of a program that leaves input unread.
     if raw:
-        raw.drain(DRAIN_LIMIT)
+        with suppress(OSError):
+            raw.drain(DRAIN_LIMIT)
     return output
+
+
+def log(text: str) -> None:
+    """Write to the error log, if there is one and it has room."""
+    if sys.stderr is not None:
+        with suppress(OSError, ValueError):
+            sys.stderr.write(text)
 
 
 def _report(failure: BaseException, env: Mapping[str, str]) -> str:
     """One line that names the request and the failure, and the traceback after it."""
     path = env.get("SCRIPT_NAME", "") + env.get("PATH_INFO", "")
     request = ascii(f"{env.get('REQUEST_METHOD')} {path}")[1:-1]
-    summary = ascii(f"{type(failure).__name__}: {failure}")[1:-1]
+    summary = ascii("".join(traceback.format_exception_only(failure)).strip())[1:-1]
     trace = "".join(traceback.format_exception(failure))
     return f"nativecgi: {request}: {summary}\n{trace}"
 
@@ -57,5 +64,6 @@ def _report(failure: BaseException, env: Mapping[str, str]) -> str:
 def _failed(report: str, env: Mapping[str, str]) -> Response:
     if env.get("NATIVECGI_DEBUG") != "1":
         return error(500)
-    page = f"<!DOCTYPE html><title>Error</title><pre>{html.escape(report)}</pre>\n"
+    shown = html.escape(report.encode("utf-8", "backslashreplace").decode())
+    page = f"<!DOCTYPE html><title>Error</title><pre>{shown}</pre>\n"
     return Response(page, 500, [("Content-Type", "text/html; charset=utf-8")])

@@ -4,6 +4,7 @@ from nativecgi.headers import pairs
 from nativecgi.request import Request
 from nativecgi.response import Handler, Response, answered, no_content
 
+_ORIGIN = "Access-Control-Allow-Origin"
 _METHODS = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE")
 _MAX_AGE = 86400  # seconds that a browser may remember a preflight's answer: a day
 
@@ -18,7 +19,7 @@ def cors(
 
     Answers a browser's preflight requests itself. Credentials are never allowed.
     """
-    origin = [("Access-Control-Allow-Origin", allow_origin)]
+    origin = [(_ORIGIN, allow_origin)]
     if allow_origin != "*":
         origin.append(("Vary", "Origin"))
     preflight = [
@@ -32,6 +33,7 @@ def cors(
         if request.method == "OPTIONS" and "Access-Control-Request-Method" in request.headers:
             return no_content(preflight)
         response = answered(handler, request)
-        return Response(response.body, response.status, [*pairs(response.headers), *origin])
+        fields = [pair for pair in pairs(response.headers) if pair[0].lower() != _ORIGIN.lower()]
+        return Response(response.body, response.status, [*fields, *origin])
 
     return handle

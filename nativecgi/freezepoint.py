@@ -16,7 +16,7 @@ import sys
 from collections.abc import Callable, Mapping
 
 from nativecgi.closedworld import import_extension_modules
-from nativecgi.hooks import run_after_thaw, run_before_freeze
+from nativecgi.hooks import run_before_freeze
 from nativecgi.streams import FIFO, flush_streams, renew_streams
 
 _VARIABLE = "FREEZE_POINT"
@@ -32,7 +32,7 @@ _environ: dict[bytes, bytes] = os.environ._data  # type: ignore[attr-defined]
 
 
 def reach(rehearsal: Callable[[dict[str, str]], object]) -> dict[str, str]:
-    """Run the hooks, and be frozen between them if a freezer has started this program.
+    """Run the hooks for it, and be frozen if a freezer has started this program.
 
     After it the process is as if it had just started: sys.argv, os.environ, the standard
     streams and `random` are its own. Returns its environment.
@@ -44,7 +44,6 @@ def reach(rehearsal: Callable[[dict[str, str]], object]) -> dict[str, str]:
     token = os.environ.pop(_VARIABLE, None)
     if token is None:
         run_before_freeze()
-        run_after_thaw()
         return dict(os.environ)
     import_extension_modules()
     run_before_freeze()
@@ -57,9 +56,7 @@ def reach(rehearsal: Callable[[dict[str, str]], object]) -> dict[str, str]:
     gc.freeze()
     letterbox.address(bytes.fromhex(token))
     os.kill(os.getpid(), signal.SIGSTOP)
-    env = _renewed(letterbox)
-    run_after_thaw()
-    return env
+    return _renewed(letterbox)
 
 
 class Letterbox:

@@ -28,16 +28,18 @@ class Headers(Mapping[str, str]):
     def __getitem__(self, name: str) -> str:
         """The value of a field; the server has joined repeated ones with commas."""
         variable = _variable(name)
-        try:
-            return self._env[variable]
-        except KeyError:
-            raise KeyError(name) from None
+        value = self._env.get(variable)
+        # A server may set these two, empty, for every request (RFC 3875 4.1).
+        if value is None or (not value and variable in _UNPREFIXED):
+            raise KeyError(name)
+        return value
 
     def __iter__(self) -> Iterator[str]:
         """The fields' names."""
         for variable in self._env:
             if variable.startswith(_PREFIX):
-                yield _field_name(variable[len(_PREFIX) :])
+                if variable[len(_PREFIX) :] not in _UNPREFIXED:
+                    yield _field_name(variable[len(_PREFIX) :])
             elif variable in _UNPREFIXED and self._env[variable]:
                 yield _field_name(variable)
 
@@ -57,12 +59,12 @@ def pairs(fields: HeaderFields) -> list[tuple[str, str]]:
     return list(fields.items() if isinstance(fields, Mapping) else fields)
 
 
-def checked_name(name: str) -> str:
-    """A field's name; raises ValueError where it is no token (RFC 9110 5.1)."""
+def lower_name(name: str) -> str:
+    """A field's name in lower case; raises ValueError where it is no token (RFC 9110 5.1)."""
     is_plain = name.isascii() and name.replace("-", "").isalnum()
     if not is_plain and not (name and _TOKEN.issuperset(name)):
         raise ValueError(f"{name!r} is not a header field's name")
-    return name
+    return name.lower()
 
 
 def _variable(name: str) -> str:

@@ -25,6 +25,12 @@ class MultiDict(Mapping[str, str]):
         """How many different names there are."""
         return len(self._lists)
 
+    def __eq__(self, other: object) -> bool:
+        """Whether all values are the same; a plain mapping has one of each name."""
+        if isinstance(other, MultiDict):
+            return self._lists == other._lists
+        return super().__eq__(other)
+
     def __repr__(self) -> str:
         """All values."""
         return f"MultiDict({self._lists})"

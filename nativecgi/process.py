@@ -7,11 +7,13 @@ import sys
 import threading
 from typing import NoReturn
 
-from nativecgi.cgi import exchange
-from nativecgi.response import Handler
-from nativecgi.streams import flush_streams
+from nativecgi.cgi import exchange, log
+from nativecgi.hooks import run_after_thaw
+from nativecgi.request import Request
+from nativecgi.response import Handler, Response
+from nativecgi.streams import flush_streams, keep_stdout
 
-_STDIN, _STDOUT = 0, 1
+_STDIN = 0
 
 _USAGE = (
     "This is a CGI program: a web server runs it, once for every request. To try it without one:\n"
@@ -25,19 +27,23 @@ def serve(handler: Handler, env: dict[str, str]) -> NoReturn:
     Exits with 0 where the answer was written, 1 where it was not, 2 where there is no request.
     """
     if "REQUEST_METHOD" not in env:
-        sys.stderr.write(_USAGE.format(sys.argv[0] if sys.argv else "PROGRAM"))
+        log(_USAGE.format(sys.argv[0] if sys.argv else "PROGRAM"))
         leave(2)
     # A client's `Proxy:` field must not become the proxy of the requests we make (httpoxy).
     if env.pop("HTTP_PROXY", None) is not None:
         del os.environ["HTTP_PROXY"]
-    # Standard output is the answer's alone: whatever else is printed goes to the error log.
-    sys.stdout = sys.stderr
+    stdout = keep_stdout()
+
+    def handle(request: Request) -> Response:
+        run_after_thaw()  # here, so that what a hook raises is answered too
+        return handler(request)
+
     status = 1
     try:
-        _write(exchange(handler, env, _STDIN))
+        _write(exchange(handle, env, _STDIN), stdout)
         status = 0
     except OSError as error:
-        sys.stderr.write(f"nativecgi: the answer could not be written: {error}\n")
+        log(f"nativecgi: the answer could not be written: {error}\n")
     finally:
         leave(status)
 
@@ -54,8 +60,8 @@ def leave(status: int) -> NoReturn:
     os._exit(status)
 
 
-def _write(output: bytes) -> None:
-    """Write all of it to standard output: a pipe may take it in pieces."""
+def _write(output: bytes, stdout: int) -> None:
+    """Write all of it: a pipe may take it in pieces."""
     rest = memoryview(output)
     while rest:
-        rest = rest[os.write(_STDOUT, rest) :]
+        rest = rest[os.write(stdout, rest) :]

@@ -35,7 +35,7 @@ class Request(msgspec.Struct, dict=True, eq=False):
         HEAD reads as GET: the answer to both is the same, but for the body, which is left out
         on the way (RFC 9110 9.3.2). `env["REQUEST_METHOD"]` tells them apart.
         """
-        method = self.env.get("REQUEST_METHOD", "GET")
+        method = self.env.get("REQUEST_METHOD") or "GET"
         return "GET" if method == "HEAD" else method
 
     @property
@@ -70,14 +70,14 @@ class Request(msgspec.Struct, dict=True, eq=False):
     def scheme(self) -> str:
         """https or http: that of the connection to the server."""
         https = self.env.get("HTTPS", "").lower() in ("on", "1")
-        return "https" if https else self.env.get("REQUEST_SCHEME", "http")
+        return "https" if https else self.env.get("REQUEST_SCHEME") or "http"
 
     @property
     def host(self) -> str:
         """The Host field, or the server's own name, with the port where it is not the usual."""
         if host := self.env.get("HTTP_HOST"):
             return host
-        name, port = self.env.get("SERVER_NAME", "localhost"), self.env.get("SERVER_PORT", "")
+        name, port = self.env.get("SERVER_NAME") or "localhost", self.env.get("SERVER_PORT", "")
         usual = {"http": "80", "https": "443"}.get(self.scheme)
         return name if port in ("", usual) else f"{name}:{port}"
 
@@ -138,7 +138,7 @@ class Request(msgspec.Struct, dict=True, eq=False):
             return msgspec.json.decode(self.read(), type=type)
         except msgspec.ValidationError as error:
             raise HTTPError(422, str(error)) from error
-        except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
             raise HTTPError(400, str(error)) from error
 
 

@@ -3,12 +3,16 @@
 from collections.abc import Callable
 from http import HTTPStatus
 from typing import Any
+from urllib.parse import quote
 
 import msgspec
 
 from nativecgi.errors import HTTPError
 from nativecgi.headers import HeaderFields, pairs
 from nativecgi.request import Request
+
+# ASCII but for what a URI has only percent-encoded.
+_URI = "".join(map(chr, range(128))).translate(dict.fromkeys(map(ord, ' "<>\\^`{|}')))
 
 # The phrases of the status codes that IANA has registered.
 _PHRASES = {status.value: status.phrase for status in HTTPStatus}
@@ -46,7 +50,8 @@ def json(value: Any, status: int = 200, headers: HeaderFields = ()) -> Response:
 
 def redirect(location: str, status: int = 302, headers: HeaderFields = ()) -> Response:
     """Send the client elsewhere: 302 for now, 301 for good, 303 to look at a result."""
-    return Response(b"", status, [("Location", location), *pairs(headers)])
+    # What a URI cannot hold is percent-encoded (RFC 3986 2); line breaks are for encode to refuse.
+    return Response(b"", status, [("Location", quote(location, safe=_URI)), *pairs(headers)])
 
 
 def no_content(headers: HeaderFields = ()) -> Response:
@@ -65,7 +70,9 @@ def bad_request(message: str = "") -> Response:
 
 
 def method_not_allowed(*methods: str) -> Response:
-    """The path exists, but only for these methods: 405."""
+    """The path exists, but only for these methods: 405. GET brings HEAD with it."""
+    if "GET" in methods and "HEAD" not in methods:
+        methods = (*methods, "HEAD")
     return error(405, headers=[("Allow", ", ".join(methods))])
 
 
@@ -81,23 +88,23 @@ def phrase(status: int) -> str:
 
 
 def answered(handler: Handler, request: Request) -> Response:
-    """The handler's answer, be it returned or raised as an HTTPError."""
+    """The handler's answer, be it returned or raised as an HTTPError.
+
+    Raises TypeError where the handler returns something else.
+    """
     try:
-        return handler(request)
+        response = handler(request)
     except HTTPError as failure:
         return error(failure.status, failure.message, failure.headers)
+    if not isinstance(response, Response):
+        raise TypeError(f"a handler returns a Response, not {type(response).__name__}")
+    return response
 
 
 def _typed(media_type: str, body: bytes | str, status: int, headers: HeaderFields) -> Response:
     fields = pairs(headers) if headers else []
-    if not has_field(fields, "content-type"):
-        fields.append(("Content-Type", media_type))
-    return Response(body, status, fields)
-
-
-def has_field(fields: list[tuple[str, str]], lower_name: str) -> bool:
-    """Whether a field of that name, given in lower case, is among them."""
     for name, _value in fields:
-        if name.lower() == lower_name:
-            return True
-    return False
+        if name.lower() == "content-type":
+            return Response(body, status, fields)
+    fields.append(("Content-Type", media_type))
+    return Response(body, status, fields)

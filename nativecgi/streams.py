@@ -26,6 +26,25 @@ def renew_streams(kinds: bytes | bytearray) -> None:
             _set(name, None if kind == CLOSED else _opened(descriptor, name, mode))
 
 
+def keep_stdout() -> int:
+    """Keep standard output for the answer alone: what else is written to it goes to the error log.
+
+    Returns the answer's descriptor, which child processes do not inherit, or -1 where standard
+    output is closed.
+    """
+    sys.stdout = sys.stderr
+    try:
+        answer = os.dup(1)
+    except OSError:
+        answer = -1
+    try:
+        os.dup2(2, 1)
+    except OSError:  # there is no error log
+        if answer >= 0:
+            os.close(1)
+    return answer
+
+
 def flush_streams() -> None:
     """Write out what is buffered, as far as there is anyone to take it."""
     for stream in (sys.stdout, sys.stderr):

@@ -1,0 +1,1 @@
+"""A program that shows what a process finds after its thaw."""

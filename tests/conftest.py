@@ -1,0 +1,160 @@
+"""What tests share: programs that are compiled and frozen, each once in a session."""
+
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable, Mapping, Sequence
+from functools import cache
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parent.parent
+PROGRAMS = Path(__file__).with_name("programs")
+# With a canary in every function: one that finds it changed aborts.
+FLAGS = ("-O1", "-Wall", "-Wextra", "-fstack-protector-all", "-pthread")
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    if "s" not in config.option.reportchars:
+        config.option.reportchars += "s"  # a skip prints its reason
+
+
+@pytest.fixture(scope="session")
+def programs() -> Path:
+    """The folder of the programs that tests freeze."""
+    return PROGRAMS
+
+
+@pytest.fixture(scope="session")
+def compiled(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Path]:
+    """Compiles: `compiled("hello.c", *flags)` is the program's path.
+
+    What is `optional` may fail, and skips the test: this machine lacks a library for it.
+    """
+    folder = tmp_path_factory.mktemp("compiled")
+
+    @cache
+    def compile_program(
+        source: str, *flags: str, compiler: str = "cc", optional: bool = False
+    ) -> Path:
+        if shutil.which(compiler) is None:
+            pytest.skip(f"there is no {compiler}")
+        program = Path(folder, str(len(list(folder.iterdir()))), Path(source).stem)
+        program.parent.mkdir()
+        command = [compiler, *FLAGS, *flags, "-o", str(program), str(PROGRAMS / source)]
+        if "-nostdlib" not in flags:
+            command += ["-lm", "-ldl"]
+        result = subprocess.run(command, capture_output=True, text=True, check=False)
+        if result.returncode and optional:
+            pytest.skip(f"{' '.join(command[:-3])} failed: {result.stderr}")
+        assert result.returncode == 0, result.stderr
+        return program
+
+    return compile_program
+
+
+@pytest.fixture(scope="session")
+def freezer_command() -> Callable[..., list[str]]:
+    """The command line that freezes: `freezer_command(*command, output=path, options=...)`."""
+
+    def command_line(
+        *command: "str | Path", output: Path, options: Sequence[str] = ()
+    ) -> list[str]:
+        arguments = [*options, "-o", str(output), "--", *map(str, command)]
+        return [sys.executable, "-m", "freezer", *arguments]
+
+    return command_line
+
+
+@pytest.fixture(scope="session")
+def freezer_environment() -> dict[str, str]:
+    """The environment that finds the freezer, wherever it runs."""
+    return {**os.environ, "PYTHONPATH": str(ROOT)}
+
+
+@pytest.fixture(scope="session")
+def freeze(
+    freezer_command: Callable[..., list[str]], freezer_environment: dict[str, str]
+) -> Callable[..., "subprocess.CompletedProcess[str]"]:
+    """Runs the freezer: `freeze(*command, output=path)`."""
+
+    def run_freezer(
+        *command: "str | Path",
+        output: Path,
+        options: Sequence[str] = (),
+        prefix: Sequence["str | Path"] = (),
+        env: Mapping[str, str] | None = None,
+        stdin: str = "",
+        umask: int = -1,
+    ) -> "subprocess.CompletedProcess[str]":
+        return subprocess.run(
+            [*prefix, *freezer_command(*command, output=output, options=options)],
+            env={**freezer_environment, **(env or {})},
+            input=stdin,
+            umask=umask,
+            capture_output=True,
+            text=True,
+            timeout=60,
+            check=False,
+        )
+
+    return run_freezer
+
+
+@pytest.fixture(scope="session")
+def frozen(
+    tmp_path_factory: pytest.TempPathFactory,
+    freeze: Callable[..., "subprocess.CompletedProcess[str]"],
+) -> Callable[..., Path]:
+    """Freezes what can be: `frozen(*command, options=...)` is the image's path."""
+    folder = tmp_path_factory.mktemp("frozen")
+
+    @cache
+    def freeze_once(*command: "str | Path", options: tuple[str, ...] = ()) -> Path:
+        image = folder / f"{len(list(folder.iterdir()))}-{Path(command[-1]).stem}"
+        result = freeze(*command, output=image, options=options)
+        assert result.returncode == 0, result.stderr
+        return image
+
+    return freeze_once
+
+
+@pytest.fixture(scope="session")
+def frozen_hello(compiled: Callable[..., Path], frozen: Callable[..., Path]) -> Path:
+    """The usual C program, frozen."""
+    return frozen(compiled("hello.c"))
+
+
+@pytest.fixture(scope="session")
+def frozen_probe(compiled: Callable[..., Path], frozen: Callable[..., Path]) -> Path:
+    """A C program that does after its freeze point what PROBE names, frozen."""
+    return frozen(compiled("probe.c"))
+
+
+@pytest.fixture(scope="session")
+def frozen_python(frozen: Callable[..., Path]) -> Path:
+    """A Python program that does after its freeze point what PROBE names, frozen."""
+    options = ("-e", f"PYTHONPATH={ROOT}")
+    return frozen(sys.executable, PROGRAMS / "probe.py", options=options)
+
+
+@pytest.fixture(scope="session")
+def builder() -> Path:
+    """The Python that programs are built with: it has what they may import, and no more."""
+    python = ROOT / ".venv" / "bin" / "python"
+    assert python.exists(), "run make build first"
+    return python
+
+
+@pytest.fixture(scope="session")
+def cgi_bin(builder: Path) -> Path:
+    """A folder with all apps and the tests' own, built as users build them."""
+    folder = ROOT / "build" / "tests" / "cgi-bin"
+    apps = [str(path) for path in (ROOT / "apps").glob("*.py")]
+    apps.append(str(ROOT / "tests" / "apps" / "probe"))
+    command = [str(builder), str(ROOT / "build.py"), "-o", str(folder), *apps]
+    result = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert result.returncode == 0, result.stderr
+    return folder

@@ -1,0 +1,172 @@
+"""Reaches its freeze point, then does what PROBE in its environment names.
+
+What comes of it is written as JSON to the file that REPORT names: the standard streams may be
+closed, or be what is looked at.
+"""
+
+import importlib
+import json
+import os
+import random
+import sqlite3
+import subprocess
+import sys
+import threading
+import time
+import uuid
+
+from nativecgi import after_thaw, before_freeze
+from nativecgi.freezepoint import reach
+
+# Process ids, of those that have run the hooks.
+before: list[int] = []
+after: list[int] = []
+
+
+@before_freeze
+def note_freeze() -> None:
+    before.append(os.getpid())
+
+
+@after_thaw
+def note_thaw() -> None:
+    after.append(os.getpid())
+
+
+def hooks() -> object:
+    return {"before": before, "after": after}
+
+
+def environment() -> object:
+    return {"environ": dict(os.environ), "getenv": os.getenv("GREETING")}
+
+
+def child() -> object:
+    """What a child process inherits is the C library's environment."""
+    os.environ["ADDED"] = "after"
+    output = subprocess.run(["env", "-0"], capture_output=True, check=True).stdout
+    return dict(os.fsdecode(variable).split("=", 1) for variable in output.split(b"\0")[:-1])
+
+
+def arguments() -> object:
+    return sys.argv
+
+
+def place() -> object:
+    return [os.getpid(), os.getcwd()]
+
+
+def streams() -> object:
+    return [
+        stream
+        and {
+            "file": stream.fileno(),
+            "encoding": stream.encoding,
+            "errors": stream.errors,
+            "terminal": stream.isatty(),
+            "mode": (stream.readable(), stream.writable()),
+            "written": stream is not sys.stdin and (stream.line_buffering, stream.seekable()),
+        }
+        for stream in (sys.stdin, sys.stdout, sys.stderr)
+    ]
+
+
+def echo() -> object:
+    line = sys.stdin.readline()
+    sys.stdout.write(f"out: {line}")
+    sys.stderr.write(f"err: {line}")
+    return line
+
+
+def half_a_line() -> object:
+    """Write to standard output in two pieces, and past it in between."""
+    sys.stdout.write("line\n")
+    sys.stdout.write("half")
+    os.write(2, b"between ")
+    return None
+
+
+def chance() -> object:
+    return [random.random(), str(uuid.uuid4())]
+
+
+def broken_pipe() -> object:
+    reader, writer = os.pipe()
+    os.close(reader)
+    try:
+        os.write(writer, b"x")
+    except BrokenPipeError:
+        return "ignored"
+    return "written"
+
+
+def interrupt() -> object:
+    try:
+        sys.stdout.write("waiting\n")
+        sys.stdout.flush()
+        time.sleep(float(os.environ["SLEEP"]))
+    except KeyboardInterrupt:
+        return "KeyboardInterrupt"
+    return "slept"
+
+
+def threads() -> object:
+    results: list[int] = []
+    started = [threading.Thread(target=results.append, args=(i,)) for i in range(4)]
+    for thread in started:
+        thread.start()
+    for thread in started:
+        thread.join()
+    assert sorted(results) == [0, 1, 2, 3]
+    return "ended"
+
+
+def database() -> object:
+    connection = sqlite3.connect(":memory:")
+    connection.execute("create table numbers (number)")
+    connection.executemany("insert into numbers values (?)", [(i,) for i in range(100)])
+    (total,) = connection.execute("select sum(number) from numbers").fetchone()
+    connection.close()
+    return total
+
+
+def clock() -> object:
+    return time.time()
+
+
+def late_import() -> object:
+    sys.path.insert(0, os.environ["LATE"])
+    return importlib.import_module("imported_late").handle()
+
+
+def failure() -> object:
+    raise LookupError("on purpose")
+
+
+PROBES = {
+    probe.__name__: probe
+    for probe in (
+        hooks,
+        environment,
+        child,
+        arguments,
+        place,
+        streams,
+        echo,
+        half_a_line,
+        chance,
+        broken_pipe,
+        interrupt,
+        threads,
+        database,
+        clock,
+        late_import,
+        failure,
+    )
+}
+
+if __name__ == "__main__":
+    reach(lambda _env: None)
+    result = PROBES[os.environ["PROBE"]]()
+    with open(os.environ["REPORT"], "w", encoding="utf-8") as report:
+        json.dump(result, report)

@@ -1,0 +1,261 @@
+/* One way after another to be refused: the first argument names it, the second is a file. */
+#define _GNU_SOURCE
+#include <asm/prctl.h>
+#include <fcntl.h>
+#include <pthread.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/prctl.h>
+#include <sys/resource.h>
+#include <sys/syscall.h>
+#include <sys/time.h>
+#include <sys/wait.h>
+#include <time.h>
+#include <ucontext.h>
+#include "freezepoint.h"
+
+static const char *file;
+
+static void *wait_for_ever(void *unused)
+{
+    for (;;)
+        pause();
+    return unused;
+}
+
+static void thread(void)
+{
+    pthread_t watchdog;
+
+    pthread_create(&watchdog, NULL, wait_for_ever, NULL);
+    pthread_setname_np(watchdog, "watch (dog)");
+}
+
+static void *stop(void *unused)
+{
+    pthread_setname_np(pthread_self(), "stopper");
+    raise(SIGSTOP);
+    return unused;
+}
+
+static void stopping_thread(void)
+{
+    pthread_t stopper;
+
+    pthread_create(&stopper, NULL, stop, NULL);
+    pthread_join(stopper, NULL);
+}
+
+static void descriptor(void)
+{
+    if (open(file, O_RDONLY) != 3)
+        exit(1);
+}
+
+static void shared_file(void)
+{
+    int opened = open(file, O_RDWR);
+
+    if (mmap(NULL, 4096, PROT_READ | PROT_WRITE, MAP_SHARED, opened, 0) == MAP_FAILED)
+        exit(1);
+    close(opened);
+}
+
+static void shared_memory(void)
+{
+    mmap(NULL, 4096, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+}
+
+static pid_t assistant(void)
+{
+    int ends[2];
+    char ready;
+    pid_t child;
+
+    if (pipe(ends))
+        exit(1);
+    child = fork();
+    if (child == 0) {
+        prctl(PR_SET_NAME, "assistant");
+        if (write(ends[1], "x", 1) == 1)
+            wait_for_ever(NULL);
+        _exit(1);
+    }
+    if (read(ends[0], &ready, 1) != 1)
+        exit(1);
+    close(ends[0]);
+    close(ends[1]);
+    return child;
+}
+
+static void child(void)
+{
+    assistant();
+}
+
+static void zombie(void)
+{
+    pid_t child = fork();
+
+    if (child == 0)
+        _exit(0);
+    waitid(P_PID, child, NULL, WEXITED | WNOWAIT);
+}
+
+static void alarm_clock(void)
+{
+    alarm(1000);
+}
+
+static void profiling_timer(void)
+{
+    setitimer(ITIMER_PROF, &(struct itimerval){.it_value.tv_sec = 1000}, NULL);
+}
+
+static void posix_timer(void)
+{
+    timer_t timer;
+
+    timer_create(CLOCK_MONOTONIC, NULL, &timer);
+}
+
+static void block(int number)
+{
+    sigset_t blocked;
+
+    sigemptyset(&blocked);
+    sigaddset(&blocked, number);
+    sigprocmask(SIG_BLOCK, &blocked, NULL);
+}
+
+static void blocked_signal(void)
+{
+    block(SIGUSR1);
+}
+
+static void blocked_realtime_signal(void)
+{
+    block(SIGRTMIN + 1);
+}
+
+static void several(void)
+{
+    descriptor();
+    alarm_clock();
+    blocked_signal();
+}
+
+static void gs_register(void)
+{
+    syscall(SYS_arch_prctl, ARCH_SET_GS, 4096);
+}
+
+static void other_stack(void)
+{
+    static ucontext_t here, there;
+
+    getcontext(&there);
+    there.uc_stack.ss_size = 1 << 16;
+    there.uc_stack.ss_sp = malloc(there.uc_stack.ss_size);
+    there.uc_link = &here;
+    makecontext(&there, freeze_point, 0);
+    swapcontext(&here, &there);
+}
+
+static void leave(void)
+{
+    fputs("there is no configuration\n", stderr);
+    exit(7);
+}
+
+static void crash(void)
+{
+    setrlimit(RLIMIT_CORE, &(struct rlimit){0, 0});
+    abort();
+}
+
+static void end_by_realtime_signal(void)
+{
+    raise(SIGRTMIN + 1);
+}
+
+static void hang(void)
+{
+    puts("still waiting");
+    fflush(stdout);
+    wait_for_ever(NULL);
+}
+
+/* As `child` and as `hang`, when both processes' ids are in the file. */
+
+static void report_assistant(void)
+{
+    pid_t child = assistant();
+    FILE *report = fopen(file, "w");
+
+    fprintf(report, "%d %d\n", getpid(), child);
+    fclose(report);
+}
+
+static void hang_with_assistant(void)
+{
+    report_assistant();
+    hang();
+}
+
+static void leave_assistant(void)
+{
+    report_assistant();
+    exit(1);
+}
+
+static void other_program(void)
+{
+    execl("/bin/sh", "sh", "-c", "exit 0", NULL);
+}
+
+static const struct {
+    const char *name;
+    void (*get_ready)(void);
+} ways[] = {
+    {"thread", thread},
+    {"stopping_thread", stopping_thread},
+    {"descriptor", descriptor},
+    {"shared_file", shared_file},
+    {"shared_memory", shared_memory},
+    {"child", child},
+    {"zombie", zombie},
+    {"alarm_clock", alarm_clock},
+    {"profiling_timer", profiling_timer},
+    {"posix_timer", posix_timer},
+    {"blocked_signal", blocked_signal},
+    {"blocked_realtime_signal", blocked_realtime_signal},
+    {"several", several},
+    {"gs_register", gs_register},
+    {"other_stack", other_stack},
+    {"leave", leave},
+    {"crash", crash},
+    {"end_by_realtime_signal", end_by_realtime_signal},
+    {"hang", hang},
+    {"report_assistant", report_assistant},
+    {"hang_with_assistant", hang_with_assistant},
+    {"leave_assistant", leave_assistant},
+    {"other_program", other_program},
+};
+
+int main(int count, char **arguments)
+{
+    const char *wanted = count > 1 ? arguments[1] : "";
+
+    file = count > 2 ? arguments[2] : NULL;
+    for (size_t i = 0; i < sizeof ways / sizeof *ways; i++) {
+        if (strcmp(ways[i].name, wanted) == 0) {
+            ways[i].get_ready();
+            freeze_point();
+            return 0;
+        }
+    }
+    fprintf(stderr, "no such way: %s\n", wanted);
+    return 64;
+}

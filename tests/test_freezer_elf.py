@@ -1,0 +1,84 @@
+"""elf: the headers say to another reader (pyelftools) what they were made of."""
+
+from io import BytesIO
+
+from elftools.elf.elffile import ELFFile
+from hypothesis import given
+from hypothesis import strategies as st
+
+from freezer import elf
+from freezer.elf import Segment
+
+PAGE = 4096
+PAGES = st.integers(1, 2**30).map(PAGE.__mul__)
+SEGMENTS = st.lists(
+    st.builds(
+        Segment,
+        address=PAGES,
+        permissions=st.sampled_from(["---", "r--", "r-x", "rw-", "rwx"]),
+        offset=PAGES,
+        size=PAGES,
+    ),
+    max_size=20,
+    unique_by=lambda segment: segment.address,
+)
+ENTRIES = st.integers(0, 2**47)
+FLAGS = {"r": 4, "w": 2, "x": 1, "-": 0}
+
+
+def read(entry: int, segments: list[Segment]) -> ELFFile:
+    return ELFFile(BytesIO(elf.headers(entry, segments)))
+
+
+@given(ENTRIES, SEGMENTS)
+def test_every_segment_is_found_again(entry: int, segments: list[Segment]) -> None:
+    found = {
+        (s["p_vaddr"], s["p_offset"], s["p_filesz"], s["p_flags"])
+        for s in read(entry, segments).iter_segments("PT_LOAD")
+    }
+    assert found == {
+        (s.address, s.offset, s.size, sum(FLAGS[letter] for letter in s.permissions))
+        for s in segments
+    }
+
+
+@given(ENTRIES, SEGMENTS)
+def test_segments_come_in_order_of_address(entry: int, segments: list[Segment]) -> None:
+    addresses = [s["p_vaddr"] for s in read(entry, segments).iter_segments("PT_LOAD")]
+    assert addresses == sorted(addresses)
+
+
+@given(ENTRIES, SEGMENTS)
+def test_segments_are_as_long_in_memory_as_in_the_file(entry: int, segments: list[Segment]) -> None:
+    for segment in read(entry, segments).iter_segments("PT_LOAD"):
+        assert segment["p_filesz"] == segment["p_memsz"]
+        assert segment["p_vaddr"] % segment["p_align"] == segment["p_offset"] % segment["p_align"]
+
+
+@given(ENTRIES, SEGMENTS)
+def test_the_initial_stack_is_not_executable(entry: int, segments: list[Segment]) -> None:
+    (stack,) = read(entry, segments).iter_segments("PT_GNU_STACK")
+    assert stack["p_flags"] == FLAGS["r"] | FLAGS["w"]
+
+
+@given(ENTRIES, SEGMENTS)
+def test_no_dynamic_linker_is_asked_for(entry: int, segments: list[Segment]) -> None:
+    file = read(entry, segments)
+    assert {s["p_type"] for s in file.iter_segments()} <= {"PT_LOAD", "PT_GNU_STACK"}
+
+
+@given(ENTRIES, SEGMENTS)
+def test_it_is_an_executable_at_fixed_addresses_for_x86_64(
+    entry: int, segments: list[Segment]
+) -> None:
+    file = read(entry, segments)
+    assert (file.elfclass, file.little_endian) == (64, True)
+    assert (file["e_type"], file["e_machine"], file["e_entry"]) == ("ET_EXEC", "EM_X86_64", entry)
+
+
+@given(ENTRIES, SEGMENTS)
+def test_the_headers_have_the_size_that_is_reckoned_with(
+    entry: int, segments: list[Segment]
+) -> None:
+    size = elf.HEADER_SIZE + (len(segments) + 1) * elf.PROGRAM_HEADER_SIZE
+    assert len(elf.headers(entry, segments)) == size

@@ -1,0 +1,247 @@
+"""What cannot be frozen is refused, and the message names the culprit."""
+
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+Completed = subprocess.CompletedProcess
+Freeze = Callable[..., "Completed[str]"]
+
+
+@pytest.fixture
+def refusal(freeze: Freeze, tmp_path: Path) -> Callable[..., str]:
+    """Freezes what cannot be, and returns the message."""
+
+    def freeze_in_vain(*command: "str | Path", options: tuple[str, ...] = ()) -> str:
+        (tmp_path / "out").mkdir(exist_ok=True)
+        result = freeze(*command, output=tmp_path / "out" / "image", options=options)
+        assert result.returncode == 1
+        assert result.stderr.startswith("freezer: ")
+        assert not list((tmp_path / "out").iterdir())
+        return result.stderr
+
+    return freeze_in_vain
+
+
+@pytest.fixture
+def refused(compiled: Callable[..., Path], refusal: Callable[..., str]) -> Callable[..., str]:
+    """As `refusal`, for the program that makes one mistake after another: name it."""
+    program = compiled("refused.c")
+    return lambda way, *arguments, **options: refusal(program, way, *arguments, **options)
+
+
+@pytest.fixture
+def file(tmp_path: Path) -> Path:
+    path = tmp_path / "some file"
+    path.write_bytes(bytes(4096))
+    return path
+
+
+# What a program holds at its freeze point.
+
+
+def test_a_second_thread_is_named(refused: Callable[..., str]) -> None:
+    assert "(watch (dog)) is running" in refused("thread")
+
+
+def test_a_second_thread_that_stops_the_program_is_named(refused: Callable[..., str]) -> None:
+    assert "(stopper) is running" in refused("stopping_thread")
+
+
+def test_an_open_descriptor_is_named_with_its_target(
+    refused: Callable[..., str], file: Path
+) -> None:
+    assert f"descriptor 3 is open on {file}" in refused("descriptor", file)
+
+
+def test_a_file_mapped_shared_and_writable_is_named(
+    refused: Callable[..., str], file: Path
+) -> None:
+    assert f"{file} is mapped shared and writable" in refused("shared_file", file)
+
+
+def test_shared_memory_is_named(refused: Callable[..., str]) -> None:
+    assert "/dev/zero (deleted) is mapped shared and writable" in refused("shared_memory")
+
+
+def test_a_running_child_is_named(refused: Callable[..., str]) -> None:
+    assert "(assistant) is running" in refused("child")
+
+
+def test_a_zombie_is_named(refused: Callable[..., str]) -> None:
+    assert "(refused) has ended unawaited" in refused("zombie")
+
+
+def test_an_alarm_is_named(refused: Callable[..., str]) -> None:
+    assert "timer ITIMER_REAL is set" in refused("alarm_clock")
+
+
+def test_an_interval_timer_is_named(refused: Callable[..., str]) -> None:
+    assert "timer ITIMER_PROF is set" in refused("profiling_timer")
+
+
+def test_posix_timers_are_counted(refused: Callable[..., str]) -> None:
+    if not Path("/proc/self/timers").exists():
+        pytest.skip("this kernel does not list timers (CONFIG_CHECKPOINT_RESTORE)")
+    assert "1 timer(s) of timer_create(2) exist" in refused("posix_timer")
+
+
+def test_a_blocked_signal_is_named(refused: Callable[..., str]) -> None:
+    assert "SIGUSR1 is blocked" in refused("blocked_signal")
+
+
+def test_a_blocked_realtime_signal_is_named(refused: Callable[..., str]) -> None:
+    message = refused("blocked_realtime_signal")
+    assert "35" in message or "SIGRTMIN+1" in message
+    assert "is blocked" in message
+
+
+def test_all_problems_are_listed_at_once(refused: Callable[..., str], file: Path) -> None:
+    _head, *problems = refused("several", file).splitlines()
+    assert len(problems) == 3
+    for problem, culprit in zip(problems, (str(file), "ITIMER_REAL", "SIGUSR1"), strict=True):
+        assert problem.startswith("  - ")
+        assert culprit in problem
+
+
+def test_the_gs_register_is_named(refused: Callable[..., str]) -> None:
+    assert "GS register" in refused("gs_register")
+
+
+def test_another_stack_is_refused(refused: Callable[..., str]) -> None:
+    assert "has left the stack it was given" in refused("other_stack")
+
+
+# How a program fails to get to its freeze point.
+
+
+def test_an_exit_is_told_with_status_and_output(refused: Callable[..., str]) -> None:
+    message = refused("leave")
+    assert "exited with status 7 before its freeze point" in message
+    assert "there is no configuration" in message
+
+
+def test_a_crash_is_told_with_the_signal(refused: Callable[..., str]) -> None:
+    assert "was killed by SIGABRT before its freeze point" in refused("crash")
+
+
+def test_death_by_a_realtime_signal_is_told(refused: Callable[..., str]) -> None:
+    message = refused("end_by_realtime_signal")
+    assert "35" in message or "SIGRTMIN+1" in message
+    assert "before its freeze point" in message
+
+
+def test_a_hang_is_told_with_the_time_and_output(refused: Callable[..., str]) -> None:
+    message = refused("hang", options=("--timeout", "0.5"))
+    assert "did not reach its freeze point within 0.5 seconds" in message
+    assert "still waiting" in message
+
+
+def test_another_program_in_its_place_is_named(refused: Callable[..., str]) -> None:
+    program = Path("/bin/sh").resolve()
+    assert f"started another program in its place: freeze {program} itself" in refused(
+        "other_program"
+    )
+
+
+def test_a_python_traceback_is_shown(refusal: Callable[..., str]) -> None:
+    message = refusal(sys.executable, "-c", "import no_such_module")
+    assert "exited with status 1" in message
+    assert "No module named 'no_such_module'" in message
+
+
+# What is no program that can be frozen.
+
+
+def test_a_program_that_does_not_exist_is_named(refusal: Callable[..., str]) -> None:
+    assert "there is no program './no-such-program'" in refusal("./no-such-program")
+
+
+def test_a_file_that_is_not_executable_is_named(refusal: Callable[..., str], file: Path) -> None:
+    assert f"there is no program {str(file)!r} that can be executed" in refusal(file)
+
+
+def test_an_executable_file_that_is_no_program_is_named(
+    refusal: Callable[..., str], file: Path
+) -> None:
+    file.chmod(0o755)
+    assert f"cannot execute {file}: Exec format error" in refusal(file)
+
+
+def test_a_program_of_32_bits_is_named(
+    compiled: Callable[..., Path], refusal: Callable[..., str]
+) -> None:
+    program = compiled("foreign.c", "-m32", "-nostdlib", "-static", "-fno-stack-protector")
+    try:
+        subprocess.run([program], check=True)
+    except OSError:
+        pytest.skip("this kernel runs no programs of 32 bits")
+    assert f"{program} is not a 64-bit program" in refusal(program)
+
+
+@pytest.mark.parametrize("linking", ["-static", "-rdynamic"])
+def test_musl_is_told_from_glibc(
+    compiled: Callable[..., Path], refusal: Callable[..., str], linking: str
+) -> None:
+    program = compiled("hello.c", linking, compiler="musl-gcc", optional=True)
+    message = refusal(program)
+    assert f"{program} shows no symbols of the GNU C library" in message
+    assert "another C library" in message
+
+
+def test_a_static_program_without_symbols_is_named(
+    compiled: Callable[..., Path], refusal: Callable[..., str]
+) -> None:
+    program = compiled("hello.c", "-static", "-s", optional=True)
+    message = refusal(program)
+    assert f"{program} shows no symbols of the GNU C library" in message
+    assert "statically" in message
+
+
+# What the machine does not allow.
+
+
+def test_a_missing_output_folder_is_named(
+    compiled: Callable[..., Path], freeze: Freeze, tmp_path: Path
+) -> None:
+    result = freeze(compiled("hello.c"), output=tmp_path / "missing" / "image")
+    assert result.returncode == 1
+    assert f"there is no folder {tmp_path / 'missing'}" in result.stderr
+
+
+def test_an_output_that_is_a_folder_is_named(
+    compiled: Callable[..., Path], freeze: Freeze, tmp_path: Path
+) -> None:
+    (tmp_path / "image").mkdir()
+    result = freeze(compiled("hello.c"), output=tmp_path / "image")
+    assert result.returncode == 1
+    assert str(tmp_path / "image") in result.stderr
+    assert [path.name for path in tmp_path.iterdir()] == ["image"]
+
+
+def test_where_ptrace_is_not_permitted_the_remedy_is_named(
+    compiled: Callable[..., Path], freeze: Freeze, programs: Path, tmp_path: Path
+) -> None:
+    prefix = [sys.executable, programs / "without_ptrace.py"]
+    result = freeze(compiled("hello.c"), output=tmp_path / "image", prefix=prefix)
+    if result.returncode == 77:
+        pytest.skip("no seccomp filter can be set here")
+    assert result.returncode == 1
+    assert "ptrace(2) is not permitted here" in result.stderr
+    assert "--cap-add=SYS_PTRACE" in result.stderr
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_hard_limit_on_the_stack_is_named(
+    compiled: Callable[..., Path], freeze: Freeze, programs: Path, tmp_path: Path
+) -> None:
+    prefix = [sys.executable, programs / "with_hard_stack_limit.py"]
+    result = freeze(compiled("hello.c"), output=tmp_path / "image", prefix=prefix)
+    if result.returncode == 77:
+        pytest.skip("root's right to lift limits cannot be given up here")
+    assert result.returncode == 1
+    assert f"hard limit of {8 << 20} bytes" in result.stderr
+    assert not list(tmp_path.iterdir())

@@ -1,0 +1,92 @@
+"""The trial: a new image is run once, to see that it works and to learn what it writes to."""
+
+import os
+import platform
+import subprocess
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from freezer.prepare import PAGE
+
+Completed = subprocess.CompletedProcess
+Freeze = Callable[..., "Completed[str]"]
+
+
+@pytest.fixture
+def tried(
+    compiled: Callable[..., Path], freeze: Freeze, tmp_path: Path
+) -> Callable[..., "Completed[str]"]:
+    """Freezes the program of probes and lets it do the one that is named as its trial."""
+
+    def freeze_and_try(probe: str, **variables: str) -> "Completed[str]":
+        (tmp_path / "out").mkdir()
+        trial = [f"--trial={name}={value}" for name, value in variables.items()]
+        options = ["--timeout=1", f"--trial=PROBE={probe}", *trial]
+        return freeze(compiled("probe.c"), output=tmp_path / "out" / "image", options=options)
+
+    return freeze_and_try
+
+
+def page_faults(image: Path) -> int:
+    """How often a process has to be given a page as it writes to 1 MiB of frozen memory."""
+    env = {"PROBE": "write_old"}
+    return int(subprocess.run([image], env=env, stdout=subprocess.PIPE, check=True).stdout)
+
+
+def test_what_the_trial_wrote_to_is_there_at_the_start(
+    tried: Callable[..., "Completed[str]"], frozen_probe: Path, tmp_path: Path
+) -> None:
+    if [int(number) for number in platform.release().split(".")[:2]] < [5, 14]:
+        pytest.skip("Linux has MADV_POPULATE_WRITE since 5.14")
+    assert tried("write_old").returncode == 0
+    assert page_faults(frozen_probe) >= (1 << 20) // PAGE
+    assert page_faults(tmp_path / "out" / "image") < 10
+
+
+def test_a_tried_image_works_as_any(tried: Callable[..., "Completed[str]"], tmp_path: Path) -> None:
+    assert tried("allocate").returncode == 0
+    for probe, answer in [("child_sees", "hi after\n"), ("threads", "0 1 4 9\n")]:
+        result = subprocess.run(
+            [tmp_path / "out" / "image"],
+            env={"PROBE": probe, "GREETING": "hi", "PATH": os.defpath},
+            capture_output=True,
+            text=True,
+            timeout=20,
+            check=True,
+        )
+        assert result.stdout == answer
+
+
+def test_the_trial_s_environment_is_not_in_the_image(
+    tried: Callable[..., "Completed[str]"], tmp_path: Path
+) -> None:
+    assert tried("getenv_sees", GREETING="the-trial-s-greeting").returncode == 0
+    assert b"the-trial-s-greeting" not in (tmp_path / "out" / "image").read_bytes()
+
+
+def test_the_trial_runs_in_a_folder_of_its_own(freeze: Freeze, tmp_path: Path) -> None:
+    command = ("/bin/sh", "-c", "kill -STOP $$; : >made-by-the-trial")
+    result = freeze(*command, output=tmp_path / "image", options=["--trial=A=b"])
+    assert result.returncode == 0, result.stderr
+    assert not Path("made-by-the-trial").exists()
+    assert [path.name for path in tmp_path.iterdir()] == ["image"]
+
+
+@pytest.mark.parametrize(
+    ("probe", "reason"),
+    [
+        ("leave", "status 7"),
+        ("unknown", "no such probe"),
+        ("endless_recursion", "SIGSEGV"),
+        ("wait", "does not end its trial"),
+    ],
+)
+def test_an_image_that_fails_its_trial_is_not_written(
+    tried: Callable[..., "Completed[str]"], tmp_path: Path, probe: str, reason: str
+) -> None:
+    result = tried(probe)
+    assert result.returncode == 1
+    assert reason in result.stderr
+    assert not list((tmp_path / "out").iterdir())

@@ -1,0 +1,161 @@
+"""Rules of the source itself, so that no reviewer has to look for them."""
+
+import ast
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+import nativecgi
+
+ROOT = Path(nativecgi.__file__).parent.parent
+LIBRARY = sorted((ROOT / "nativecgi").rglob("*.py"))
+FREEZER = sorted((ROOT / "freezer").rglob("*.py"))
+
+every_file = pytest.mark.parametrize("path", LIBRARY, ids=lambda path: path.name)
+every_freezer_file = pytest.mark.parametrize("path", FREEZER, ids=lambda path: path.name)
+
+
+def tree(path: Path) -> ast.Module:
+    return ast.parse(path.read_text(encoding="utf-8"))
+
+
+def imported(path: Path) -> set[str]:
+    """The top-level names of what a file imports anywhere in it."""
+    names = set()
+    for node in ast.walk(tree(path)):
+        if isinstance(node, ast.Import):
+            names |= {alias.name.partition(".")[0] for alias in node.names}
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, "imports are absolute"
+            names.add((node.module or "").partition(".")[0])
+    return names
+
+
+# --- the public names ---
+
+
+def test_all_is_what_is_imported() -> None:
+    froms = [node for node in tree(LIBRARY[0].parent / "__init__.py").body[1:]
+             if isinstance(node, ast.ImportFrom)]  # fmt: skip
+    names = {alias.asname or alias.name for node in froms for alias in node.names}
+    assert set(nativecgi.__all__) == names
+
+
+def test_all_is_sorted_and_without_doubles() -> None:
+    assert nativecgi.__all__ == sorted(set(nativecgi.__all__))
+
+
+def test_init_has_the_public_names_and_nothing_else() -> None:
+    docstring, *rest = tree(ROOT / "nativecgi" / "__init__.py").body
+    assert isinstance(docstring, ast.Expr)
+    assert all(isinstance(node, ast.ImportFrom | ast.Assign) for node in rest)
+
+
+@every_file
+def test_what_is_public_has_a_docstring(path: Path) -> None:
+    assert list(without_docstring(tree(path))) == []
+
+
+def without_docstring(parent: ast.Module | ast.ClassDef, prefix: str = "") -> Iterator[str]:
+    if not ast.get_docstring(parent):
+        yield prefix or "the file"
+    for node in parent.body:
+        if not isinstance(node, ast.FunctionDef | ast.ClassDef) or node.name.startswith("_"):
+            continue
+        if isinstance(node, ast.ClassDef):
+            yield from without_docstring(node, f"{prefix}{node.name}.")
+        elif not ast.get_docstring(node) and not is_overload(node):
+            yield prefix + node.name
+
+
+def is_overload(node: ast.FunctionDef) -> bool:
+    return any(isinstance(it, ast.Name) and it.id == "overload" for it in node.decorator_list)
+
+
+# --- who imports whom ---
+
+
+@every_file
+def test_the_library_knows_nothing_of_the_build(path: Path) -> None:
+    assert not imported(path) & {"freezer", "build", "apps", "bench", "tests"}
+
+
+@every_freezer_file
+def test_the_freezer_knows_nothing_of_the_library(path: Path) -> None:
+    assert not imported(path) & {"nativecgi", "build", "apps", "bench", "tests"}
+
+
+@every_file
+def test_the_library_needs_msgspec_and_nothing_else(path: Path) -> None:
+    assert imported(path) <= sys.stdlib_module_names | {"nativecgi", "msgspec"}
+
+
+@every_freezer_file
+def test_the_freezer_needs_msgspec_and_pyelftools_and_nothing_else(path: Path) -> None:
+    assert imported(path) <= sys.stdlib_module_names | {"freezer", "msgspec", "elftools"}
+
+
+# --- who touches the process ---
+
+# Every use of os and sys in the library, less those that only compute. A file that is not here
+# has none: it can be tested with a dictionary and some bytes.
+EDGE = {
+    "body.py": "os.read",
+    "cgi.py": "sys.stderr",
+    "closedworld.py": "os.walk sys.executable",
+    "freezepoint.py": "open os.environ os.environb os.getpid os.kill sys.argv",
+    "process.py": "os._exit os.environ os.write sys.argv",
+    "streams.py": "open os.close os.dup os.dup2 os.isatty sys sys.stderr sys.stdout",
+}
+PURE = {"os.fsencode", "os.fsdecode", "os.path", "os.sep", "sys.modules"}
+
+
+@every_file
+def test_only_the_edge_touches_the_process(path: Path) -> None:
+    assert touched(tree(path)) - PURE == set(EDGE.get(path.name, "").split())
+
+
+def touched(module: ast.Module) -> set[str]:
+    """What a file uses of os and sys, by their names; `sys` alone if it is handed on whole."""
+    names, owners = set(), []
+    for node in ast.walk(module):
+        if isinstance(node, ast.Attribute) and isinstance(node.value, ast.Name):
+            if node.value.id in ("os", "sys"):
+                names.add(f"{node.value.id}.{node.attr}")
+                owners.append(node.value)
+        elif isinstance(node, ast.Name) and node.id in ("os", "sys", "open", "input", "print"):
+            names |= set() if node in owners else {node.id}
+        elif isinstance(node, ast.ImportFrom):
+            assert node.module not in ("os", "sys"), "write os.name where it is used"
+    return names
+
+
+@every_file
+def test_the_library_asserts_nothing_of_what_others_give_it(path: Path) -> None:
+    """An assert is gone under -O; it is for a type checker's sake only."""
+    for node in ast.walk(tree(path)):
+        if isinstance(node, ast.Assert):
+            assert ast.unparse(node.test).startswith("isinstance(")
+
+
+# --- what a program loads ---
+
+# Modules that a program pays for in its image's size and an unfrozen run's start, and whose state
+# at import (a seed, a handler of logs, an event loop) would be frozen. `random` is reseeded if
+# it is there, `_socket` is there for typing_extensions.
+HEAVY = (
+    "argparse asyncio concurrent ctypes dataclasses email getpass gettext hashlib http.client "
+    "http.server json locale logging multiprocessing pathlib pickle queue random secrets select "
+    "selectors shutil socket socketserver sqlite3 ssl subprocess tempfile unittest urllib.request "
+    "wsgiref xml zipfile"
+).split()
+
+
+def test_importing_the_library_loads_nothing_heavy() -> None:
+    code = f"import sys; sys.path[:] = {sys.path!r}; import nativecgi; print(*sys.modules)"
+    loaded = subprocess.check_output([sys.executable, "-S", "-I", "-c", code], text=True).split()
+    assert "nativecgi.run" in loaded
+    assert [name for name in HEAVY if name in loaded] == []

@@ -1,0 +1,475 @@
+"""nativecgi.process: whole programs, run unfrozen by the interpreter as a server would run them."""
+
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+import nativecgi
+
+Run = Callable[..., subprocess.CompletedProcess[bytes]]
+Write = Callable[[str], list[str]]
+
+# Where the programs find the library that is under test.
+PATH = {"PYTHONPATH": str(Path(nativecgi.__file__).parent.parent)}
+# RFC 3875 4.1: what a server sets for a plain GET.
+GET = PATH | {
+    "GATEWAY_INTERFACE": "CGI/1.1",
+    "QUERY_STRING": "",
+    "REMOTE_ADDR": "192.0.2.1",
+    "REQUEST_METHOD": "GET",
+    "SCRIPT_NAME": "/cgi-bin/program",
+    "SERVER_NAME": "a.example",
+    "SERVER_PORT": "80",
+    "SERVER_PROTOCOL": "HTTP/1.1",
+    "SERVER_SOFTWARE": "test",
+}
+HEADER = b"Status: 200 OK\r\nContent-Type: text/plain; charset=utf-8\r\nContent-Length: %d\r\n\r\n"
+ERROR = (
+    b"Status: 500 Internal Server Error\r\nContent-Type: text/plain; charset=utf-8\r\n"
+    b"Content-Length: 22\r\n\r\nInternal Server Error\n"
+)
+SECONDS = 30  # after which a program hangs
+
+# Before the handler's lines of a program, and behind them.
+TOP = "from nativecgi import *\n"
+BOTTOM = """
+if __name__ == "__main__":
+    run(handle)
+"""
+HELLO = """
+def handle(request):
+    return text("hello")
+"""
+
+
+def answer(body: bytes) -> bytes:
+    """The answer that `text` makes of a body."""
+    return HEADER % len(body) + body
+
+
+@pytest.fixture
+def program(tmp_path: Path) -> Write:
+    """Writes a program, and gives the command that runs it."""
+
+    def write(source: str) -> list[str]:
+        file = tmp_path / "program.py"
+        file.write_text(TOP + source + BOTTOM)
+        return [sys.executable, str(file)]
+
+    return write
+
+
+@pytest.fixture
+def run(program: Write) -> Run:
+    """Runs a program until it ends; `env` comes on top of the request's."""
+
+    def run_(source: str, stdin: bytes = b"", **env: str) -> subprocess.CompletedProcess[bytes]:
+        return subprocess.run(
+            program(source),
+            input=stdin,
+            env=GET | env,
+            capture_output=True,
+            timeout=SECONDS,
+            check=False,
+        )
+
+    return run_
+
+
+# --- a request ---
+
+
+def test_hello_answers(run: Run) -> None:
+    done = run(HELLO)
+    assert (done.returncode, done.stdout, done.stderr) == (0, answer(b"hello"), b"")
+
+
+def test_head_gets_the_same_header_and_no_body(run: Run) -> None:
+    done = run(HELLO, REQUEST_METHOD="HEAD")
+    assert (done.returncode, done.stdout) == (0, HEADER % 5)
+
+
+def test_the_body_is_standard_input_up_to_its_length(run: Run) -> None:
+    done = run(
+        """
+def handle(request):
+    return text(f"{request.read()}")
+""",
+        b"hello, and more",
+        REQUEST_METHOD="POST",
+        CONTENT_LENGTH="5",
+    )
+    assert done.stdout == answer(b"b'hello'")
+
+
+def test_bytes_in_the_environment_that_are_no_utf8_come_through(program: Write) -> None:
+    echo = program("def handle(request): return text(request.path)")
+    env = {name.encode(): value.encode() for name, value in GET.items()}
+    done = subprocess.run(
+        echo, env=env | {b"PATH_INFO": b"/\xff\xc3\xa4"}, capture_output=True, check=False
+    )
+    assert done.stdout == answer(b"/\xff\xc3\xa4")
+
+
+def test_nothing_after_run_is_reached(run: Run) -> None:
+    done = run(HELLO + "if __name__ == '__main__':\n    run(handle)\n    raise SystemExit(9)\n")
+    assert (done.returncode, done.stdout) == (0, answer(b"hello"))
+
+
+@pytest.mark.parametrize("arguments", [[], ["--help"]])
+def test_without_a_request_it_says_how_it_is_used(program: Write, arguments: list[str]) -> None:
+    command = program(HELLO) + arguments
+    done = subprocess.run(command, env=PATH, capture_output=True, timeout=SECONDS, check=False)
+    assert (done.returncode, done.stdout) == (2, b"")
+    assert b"This is a CGI program" in done.stderr
+    assert b"REQUEST_METHOD=GET " + command[1].encode() in done.stderr
+
+
+# RFC 3875 8.2 leaves the client's field `Proxy` as HTTP_PROXY to programs that take it for theirs.
+READ_PROXY = """
+import os
+def handle(request):
+    return text(f"{os.environ.get('HTTP_PROXY')} {request.headers.get('Proxy')}")
+"""
+
+
+def test_a_clients_proxy_is_not_the_programs(run: Run) -> None:
+    done = run(READ_PROXY, HTTP_PROXY="http://evil.example")
+    assert done.stdout == answer(b"None None")
+
+
+def test_a_clients_proxy_is_not_a_child_processes(run: Run) -> None:
+    source = """
+import subprocess
+def handle(request):
+    return text(subprocess.check_output(["/usr/bin/env"]).decode().count("HTTP_PROXY") * "x")
+"""
+    assert run(source, HTTP_PROXY="http://evil.example").stdout.endswith(b"\r\n\r\n")
+
+
+def test_a_clients_proxy_is_not_a_hooks(run: Run) -> None:
+    source = """
+import os
+@after_thaw
+def connect():
+    global proxy
+    proxy = os.environ.get("HTTP_PROXY")
+def handle(request):
+    return text(f"{proxy}")
+"""
+    assert run(source, HTTP_PROXY="http://evil.example").stdout == answer(b"None")
+
+
+def test_a_hook_may_have_removed_a_clients_proxy(run: Run) -> None:
+    source = """
+import os
+@after_thaw
+def clean():
+    os.environ.pop("HTTP_PROXY", None)
+"""
+    done = run(source + READ_PROXY, HTTP_PROXY="http://evil.example")
+    assert done.stdout == answer(b"None None")
+
+
+# --- failures ---
+
+
+def test_an_uncaught_exception_is_500_and_tells_nothing(run: Run) -> None:
+    done = run("def handle(request): raise LookupError('secret')", PATH_INFO="/a")
+    assert (done.returncode, done.stdout) == (0, ERROR)
+
+
+def test_an_uncaught_exception_is_reported_in_a_line_and_a_traceback(run: Run) -> None:
+    done = run("def handle(request): raise LookupError('secret')", PATH_INFO="/a")
+    first, second, *_lines, last = done.stderr.decode().splitlines()
+    assert first == "nativecgi: GET /cgi-bin/program/a: LookupError: secret"
+    assert second == "Traceback (most recent call last):"
+    assert last == "LookupError: secret"
+
+
+def test_an_uncaught_exception_is_shown_escaped_when_debugging(run: Run) -> None:
+    done = run("def handle(request): raise LookupError('<script>')", NATIVECGI_DEBUG="1")
+    assert done.stdout.startswith(b"Status: 500 ")
+    assert b"LookupError: &lt;script&gt;" in done.stdout
+    assert b"<script>" not in done.stdout
+
+
+def test_sys_exit_in_a_handler_is_a_failure_as_others_are(run: Run) -> None:
+    done = run("import sys\ndef handle(request): sys.exit(3)")
+    assert (done.returncode, done.stdout) == (0, ERROR)
+    assert done.stderr.startswith(b"nativecgi: GET /cgi-bin/program: SystemExit: 3\n")
+
+
+def test_a_failure_that_is_no_exception_is_500_too(run: Run) -> None:
+    done = run("class Cancelled(BaseException): pass\ndef handle(request): raise Cancelled('x')")
+    assert done.stdout == ERROR
+    assert b"Cancelled: x" in done.stderr
+
+
+def test_an_interrupt_is_not_silent(program: Write) -> None:
+    command = program("import signal\ndef handle(request): signal.raise_signal(signal.SIGINT)")
+    done = subprocess.run(command, env=GET, capture_output=True, timeout=SECONDS, check=False)
+    assert b"KeyboardInterrupt" in done.stderr
+
+
+def test_a_failure_before_run_is_an_error_of_the_interpreters(run: Run) -> None:
+    done = run("raise LookupError('no such file')" + HELLO)
+    assert (done.returncode, done.stdout) == (1, b"")
+    assert b"LookupError: no such file" in done.stderr
+
+
+# --- standard output is the answer's alone ---
+
+
+def test_what_a_handler_prints_goes_to_the_error_log(run: Run) -> None:
+    done = run("""
+def handle(request):
+    print("printed")
+    return text("hello")
+""")
+    assert (done.stdout, done.stderr) == (answer(b"hello"), b"printed\n")
+
+
+def test_what_a_handler_writes_to_sys_stdout_goes_to_the_error_log(run: Run) -> None:
+    done = run("""
+import sys
+def handle(request):
+    sys.stdout.write("written")
+    return text("hello")
+""")
+    assert (done.stdout, done.stderr) == (answer(b"hello"), b"written")
+
+
+def test_what_a_hook_prints_goes_to_the_error_log(run: Run) -> None:
+    hook = "@after_thaw\ndef connect(): print('printed', flush=True)\n"
+    done = run(hook + HELLO)
+    assert (done.stdout, done.stderr) == (answer(b"hello"), b"printed\n")
+
+
+def test_what_a_handlers_child_process_prints_is_not_in_the_answer(run: Run) -> None:
+    done = run("""
+import subprocess
+def handle(request):
+    subprocess.run(["/bin/echo", "printed"])
+    return text("hello")
+""")
+    assert done.stdout == answer(b"hello")
+
+
+def test_a_child_process_that_stays_does_not_hold_the_answer_back(program: Write) -> None:
+    command = program("""
+import subprocess
+def handle(request):
+    subprocess.Popen(["/bin/sleep", "2"], stderr=subprocess.DEVNULL)
+    return text("hello")
+""")
+    started = time.monotonic()
+    done = subprocess.run(command, env=GET, stdout=subprocess.PIPE, timeout=SECONDS, check=False)
+    assert done.stdout == answer(b"hello")
+    assert time.monotonic() - started < 2
+
+
+def test_every_byte_reaches_a_slow_reader(program: Write) -> None:
+    command = program("def handle(request): return text(8_000_000 * 'x')")
+    received = bytearray()
+    with subprocess.Popen(command, env=GET, stdout=subprocess.PIPE, bufsize=0) as process:
+        assert process.stdout
+        while piece := process.stdout.read(300_000):
+            received += piece
+            time.sleep(0.001)
+    assert process.returncode == 0
+    assert received == answer(8_000_000 * b"x")
+
+
+def test_a_client_that_has_gone_is_a_line_and_status_1(program: Write) -> None:
+    reader, writer = os.pipe()
+    os.close(reader)
+    done = subprocess.run(
+        program(HELLO), env=GET, stdout=writer, stderr=subprocess.PIPE, timeout=SECONDS, check=False
+    )
+    os.close(writer)
+    assert (done.returncode, done.stderr) == (
+        1,
+        b"nativecgi: the answer could not be written: [Errno 32] Broken pipe\n",
+    )
+
+
+def test_a_client_that_goes_halfway_is_a_line_and_status_1(program: Write) -> None:
+    command = program("def handle(request): return text(8_000_000 * 'x')")
+    with subprocess.Popen(
+        command, env=GET, stdout=subprocess.PIPE, stderr=subprocess.PIPE, bufsize=0
+    ) as process:
+        assert process.stdout
+        assert process.stderr
+        assert process.stdout.read(100).startswith(b"Status: 200 OK\r\n")
+        process.stdout.close()
+        report = process.stderr.read()
+    assert process.returncode == 1
+    assert report == b"nativecgi: the answer could not be written: [Errno 32] Broken pipe\n"
+
+
+def closing(redirection: str, command: list[str]) -> subprocess.CompletedProcess[bytes]:
+    """Run a command with a standard stream redirected by the shell, such as closed: `>&-`."""
+    script = ["/bin/sh", "-c", f'exec "$0" "$1" {redirection}', *command]
+    return subprocess.run(script, env=GET, capture_output=True, timeout=SECONDS, check=False)
+
+
+def test_a_closed_output_is_a_line_and_status_1(program: Write) -> None:
+    done = closing(">&-", program(HELLO))
+    assert (done.returncode, done.stderr) == (
+        1,
+        b"nativecgi: the answer could not be written: [Errno 9] Bad file descriptor\n",
+    )
+
+
+def test_a_full_disk_is_a_line_and_status_1(program: Write) -> None:
+    done = closing(">/dev/full", program(HELLO))
+    assert (done.returncode, done.stderr) == (
+        1,
+        b"nativecgi: the answer could not be written: [Errno 28] No space left on device\n",
+    )
+
+
+@pytest.mark.parametrize("redirection", ["<&-", "2>&-", "</dev/null"])
+def test_other_streams_may_be_closed(program: Write, redirection: str) -> None:
+    done = closing(redirection, program("def handle(r):\n  print('x')\n  return text('hello')"))
+    assert (done.returncode, done.stdout) == (0, answer(b"hello"))
+
+
+@pytest.mark.parametrize("redirection", ["2>&-", "2>/dev/full"])
+def test_a_failure_without_an_error_log_is_500(program: Write, redirection: str) -> None:
+    done = closing(redirection, program("def handle(request): raise LookupError"))
+    assert (done.returncode, done.stdout) == (0, ERROR)
+
+
+def test_a_client_gone_and_no_error_log_is_status_1(program: Write) -> None:
+    assert closing(">/dev/full 2>&-", program(HELLO)).returncode == 1
+
+
+# --- standard input ---
+
+
+def test_a_body_that_the_handler_leaves_is_taken_from_the_server(program: Write) -> None:
+    env = GET | {"REQUEST_METHOD": "POST", "CONTENT_LENGTH": "1000000"}
+    with subprocess.Popen(
+        program(HELLO), env=env, stdin=subprocess.PIPE, stdout=subprocess.PIPE, bufsize=0
+    ) as process:
+        assert process.stdin
+        assert process.stdout
+        sent = 0
+        while sent < 1_000_000:  # a BrokenPipeError if it is not
+            sent += process.stdin.write(bytes(1_000_000 - sent)) or 0
+        assert process.stdout.read() == answer(b"hello")
+
+
+def test_the_answer_does_not_wait_for_an_end_of_input(program: Write) -> None:
+    env = GET | {"REQUEST_METHOD": "POST", "CONTENT_LENGTH": "2"}
+    with subprocess.Popen(
+        program(HELLO), env=env, stdin=subprocess.PIPE, stdout=subprocess.PIPE, bufsize=0
+    ) as process:
+        assert process.stdin
+        assert process.stdout
+        process.stdin.write(b"{}")
+        assert process.stdout.read() == answer(b"hello")
+        process.stdin.close()
+
+
+# --- the end of the process ---
+
+
+def test_atexits_functions_are_run(run: Run) -> None:
+    done = run("""
+import atexit
+def handle(request):
+    atexit.register(print, "first registered")
+    atexit.register(print, "last registered")
+    return text("hello")
+""")
+    assert (done.stdout, done.stderr) == (answer(b"hello"), b"last registered\nfirst registered\n")
+
+
+def test_atexits_functions_are_run_after_a_failure(run: Run) -> None:
+    done = run("""
+import atexit
+def handle(request):
+    atexit.register(print, "the end")
+    raise LookupError
+""")
+    assert done.stderr.endswith(b"LookupError\nthe end\n")
+
+
+def test_threads_are_waited_for(run: Run) -> None:
+    done = run("""
+import threading, time
+def work():
+    time.sleep(0.1)
+    print("worked")
+def handle(request):
+    threading.Thread(target=work).start()
+    return text("hello")
+""")
+    assert (done.stdout, done.stderr) == (answer(b"hello"), b"worked\n")
+
+
+def test_daemon_threads_are_not_waited_for(run: Run) -> None:
+    started = time.monotonic()
+    done = run("""
+import threading, time
+def handle(request):
+    threading.Thread(target=time.sleep, args=[20], daemon=True).start()
+    return text("hello")
+""")
+    assert done.stdout == answer(b"hello")
+    assert time.monotonic() - started < 10
+
+
+def test_what_was_printed_is_written_out(run: Run) -> None:
+    done = run("""
+def handle(request):
+    print("no newline", end="")
+    return text("hello")
+""")
+    assert done.stderr == b"no newline"
+
+
+# --- hooks ---
+
+
+def test_hooks_run_in_an_unfrozen_program_and_in_order(run: Run) -> None:
+    done = run("""
+order = []
+for name in ("a", "b"):
+    before_freeze(lambda name=name: order.append(f"before {name}"))
+    after_thaw(lambda name=name: order.append(f"after {name}"))
+def handle(request):
+    return text(", ".join([*order, "handler"]))
+""")
+    assert done.stdout == answer(b"before b, before a, after a, after b, handler")
+
+
+def test_a_hook_that_fails_is_answered_as_a_handler_that_fails(run: Run) -> None:
+    done = run("@after_thaw\ndef connect(): raise ConnectionError('no database')\n" + HELLO)
+    assert b"ConnectionError: no database" in done.stderr
+    assert done.stdout.startswith(b"Status: 500 ")
+
+
+def test_a_hook_that_raises_an_http_error_answers_with_it(run: Run) -> None:
+    hook = "from nativecgi import HTTPError\n@after_thaw\ndef connect(): raise HTTPError(503)\n"
+    assert run(hook + HELLO).stdout.startswith(b"Status: 503 ")
+
+
+def test_the_handler_sees_the_environment_that_the_server_set(run: Run) -> None:
+    done = run("""
+import os
+@after_thaw
+def change():
+    os.environ["SETTING"] = "the hook's"
+def handle(request):
+    return text(str(request.env.get("SETTING")))
+""")
+    assert done.stdout == answer(b"None")
