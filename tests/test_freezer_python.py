@@ -101,11 +101,10 @@ def test_process_and_folder_are_the_new_ones(
     assert json.loads(report.read_text()) == [process.pid, str(tmp_path)]
 
 
-def test_hooks_run_where_they_belong(probe: Callable[..., Any]) -> None:
+def test_hooks_before_the_freeze_have_run_once(probe: Callable[..., Any]) -> None:
     one, other = probe("hooks"), probe("hooks")
-    assert len(one["before"]) == len(one["after"]) == 1
-    assert one["before"] == other["before"], "in the process that was frozen"
-    assert one["after"] != other["after"], "in each new one"
+    assert len(one) == 1
+    assert one == other, "in the process that was frozen"
 
 
 # The standard streams.

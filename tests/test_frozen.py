@@ -206,7 +206,7 @@ def test_it_answers_alone_in_an_empty_root(cgi_bin: Path, tmp_path: Path) -> Non
     (tmp_path / "hello").chmod(0o755)
     result = subprocess.run(
         ["chroot", tmp_path, "/hello"],
-        env=ENVIRONMENT | {"PATH_INFO": "/root", "PATH": os.defpath},
+        env=ENVIRONMENT | {"PATH_INFO": "/root", "PATH": "/usr/sbin:/usr/bin"},
         capture_output=True,
         check=False,
     )

@@ -15,12 +15,11 @@ import threading
 import time
 import uuid
 
-from nativecgi import after_thaw, before_freeze
+from nativecgi import before_freeze
 from nativecgi.freezepoint import reach
 
-# Process ids, of those that have run the hooks.
+# The ids of processes that have run the hook.
 before: list[int] = []
-after: list[int] = []
 
 
 @before_freeze
@@ -28,13 +27,8 @@ def note_freeze() -> None:
     before.append(os.getpid())
 
 
-@after_thaw
-def note_thaw() -> None:
-    after.append(os.getpid())
-
-
 def hooks() -> object:
-    return {"before": before, "after": after}
+    return before
 
 
 def environment() -> object:
