@@ -18,6 +18,8 @@ from freezer.prepare import PAGE
 from freezer.segments import merged, split
 from freezer.snapshot import Region, Snapshot
 
+HUGE_PAGE = 2 * 1024 * 1024
+
 _MODE = 0o755
 _STUB_ALIGNMENT = 16
 
@@ -38,6 +40,11 @@ def write(
         reservations += zeros
     calls = [
         *map(thaw.mapping_call, reservations),
+        *(
+            thaw.huge_page_call(region.address, len(region.data))
+            for region in regions
+            if len(region.data) >= HUGE_PAGE
+        ),
         *(thaw.populating_call(address, size) for address, size in written_to),
         *snapshot.calls,
     ]
@@ -52,12 +59,22 @@ def write(
     first = Segment(stub_address, "r-x", 0, _aligned(entry - stub_address + len(stub), PAGE))
     segments = [first]
     for region in regions:
-        previous = segments[-1]
-        offset = previous.offset + previous.size
+        offset = _offset(segments[-1].offset + segments[-1].size, region)
         segments.append(Segment(region.address, region.permissions, offset, len(region.data)))
     _require_disjoint(segments)
     head = elf.headers(entry, segments).ljust(entry - stub_address, b"\0") + stub
     _replace(path, head, list(zip(segments[1:], regions, strict=True)))
+
+
+def _offset(free: int, region: Region) -> int:
+    """Where in the file a region goes, at `free` or as soon behind it as it may.
+
+    A large one is placed so that its huge pages are the file's too: those that the page cache
+    holds in one piece are then mapped in one piece.
+    """
+    if len(region.data) < HUGE_PAGE:
+        return free
+    return free + (region.address - free) % HUGE_PAGE
 
 
 def _require_disjoint(segments: list[Segment]) -> None:
@@ -72,10 +89,12 @@ def _replace(path: Path, head: bytes, parts: list[tuple[Segment, Region]]) -> No
     handle, name = tempfile.mkstemp(prefix=f".{path.name}.", suffix=".tmp", dir=path.parent)
     try:
         with os.fdopen(handle, "wb") as file:
-            file.write(head)
+            # Whole huge pages are written at once: the page cache then keeps each in one piece.
+            image = bytearray(head)
             for segment, region in parts:
-                file.seek(segment.offset)
-                file.write(region.data)
+                image += bytes(segment.offset - len(image)) + region.data
+            for offset in range(0, len(image), HUGE_PAGE):
+                file.write(memoryview(image)[offset : offset + HUGE_PAGE])
             os.fchmod(handle, _MODE)
         os.rename(name, path)
     except BaseException:

@@ -22,6 +22,7 @@ _ROW = struct.Struct("<8Q")  # a call's number, its six arguments, its result
 
 _SYS_MMAP = 9
 _SYS_MADVISE = 28
+_MADV_HUGEPAGE = 14
 _MADV_POPULATE_WRITE = 23
 _PROTECTION = {"r": 1, "w": 2, "x": 4, "-": 0}  # PROT_READ and so on, mmap(2)
 
@@ -69,6 +70,15 @@ def populating_call(address: int, size: int) -> SystemCall:
     Linux has it since 5.14; an older one refuses, and copies each page at the first write.
     """
     return SystemCall(_SYS_MADVISE, (address, size, _MADV_POPULATE_WRITE), ANY_RESULT)
+
+
+def huge_page_call(address: int, size: int) -> SystemCall:
+    """The madvise(2) that has the kernel read a file mapping in huge pages.
+
+    What the page cache has lost, after a reboot say, is otherwise read back in small pieces,
+    and mapped by them. A kernel without huge pages refuses.
+    """
+    return SystemCall(_SYS_MADVISE, (address, size, _MADV_HUGEPAGE), ANY_RESULT)
 
 
 def link(stub: Stub, address: int, snapshot: Snapshot, calls: list[SystemCall]) -> bytes:

@@ -8,6 +8,7 @@ from urllib.parse import parse_qsl, quote
 
 import msgspec
 
+from nativecgi.decoders import decoder
 from nativecgi.errors import HTTPError
 from nativecgi.headers import Headers
 from nativecgi.multidict import MultiDict
@@ -135,7 +136,7 @@ class Request(msgspec.Struct, dict=True, eq=False):
         `read` does.
         """
         try:
-            return msgspec.json.decode(self.read(), type=type)
+            return decoder(type).decode(self.read())
         except msgspec.ValidationError as error:
             raise HTTPError(422, str(error)) from error
         except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:

@@ -98,8 +98,12 @@ def test_descriptors_come_in_order_with_what_they_are_open_on(tmp_path: Path) ->
     (tmp_path / "file").touch()
     with (
         (tmp_path / "file").open() as file,
-        subprocess.Popen(["sleep", "60"], stdin=file, stdout=subprocess.PIPE) as child,
+        subprocess.Popen(
+            ["sh", "-c", "echo ready; kill -STOP $$"], stdin=file, stdout=subprocess.PIPE
+        ) as child,
     ):
+        assert child.stdout is not None
+        child.stdout.readline()
         descriptors = procfs.descriptors(child.pid)
         child.kill()
     assert [descriptor.number for descriptor in descriptors][:3] == [0, 1, 2]
