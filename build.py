@@ -169,12 +169,16 @@ def _place(result: Path, target: Path, *, is_folder: bool) -> None:
     elif not target.is_symlink() and target.exists() and _same_file(result, target):
         return
     else:
-        shutil.copy2(result, new)
+        new.unlink(missing_ok=True)
+        try:
+            new.hardlink_to(result)
+        except OSError:  # another file system, or one without links
+            shutil.copy2(result, new)
     new.replace(target)
 
 
 def _same_file(one: Path, copy: Path) -> bool:
-    """Whether `copy` was made by copy2 and neither has been written to since."""
+    """Whether `copy` is the same file, or a copy with its time that nobody has written to."""
     first, second = one.stat(), copy.stat()
     return (first.st_size, first.st_mtime_ns) == (second.st_size, second.st_mtime_ns)
 

@@ -58,7 +58,8 @@ def capture(tracee: Tracee, prepared: Prepared, token: bytes) -> Snapshot:
     floating_point = ptrace.get_floating_point_registers(tracee.pid)
     mappings = procfs.mappings(tracee.pid)
     libc = glibc.find(tracee, mappings, registers.fs_base)
-    if tracee.read_integer(libc.curbrk) != tracee.call(instruction, _SYS_BRK, 0):
+    # 0: the program has not allocated memory yet, so glibc has not asked.
+    if tracee.read_integer(libc.curbrk) not in (0, tracee.call(instruction, _SYS_BRK, 0)):
         raise Unsupported("the program break is not where glibc says it is")
     actions = _signal_actions(tracee, instruction, scratch)
     interrupt_action = actions.pop(signal.SIGINT, None)
@@ -110,13 +111,13 @@ def _read(tracee: Tracee, mapping: Mapping) -> Region:
 
 def _without_traces(region: Region, prepared: Prepared, unused_end: int) -> Region:
     """The region with zeros for the command line and for what is left of finished calls."""
-    if not region.address <= prepared.stack_start < region.end:
-        return region
     data = bytearray(region.data)
     unused = (prepared.stack_start, unused_end - prepared.stack_start)
     for address, length in (unused, *prepared.argument_strings):
-        offset = address - region.address
-        data[offset : offset + length] = bytes(length)
+        # The stack may be in pieces: the program may have protected a part of it.
+        start, end = max(address, region.address), min(address + length, region.end)
+        if start < end:
+            data[start - region.address : end - region.address] = bytes(end - start)
     return Region(region.address, region.permissions, bytes(data))
 
 

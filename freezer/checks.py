@@ -3,7 +3,6 @@
 A thaw gives a new process the memory of the old one and nothing that the kernel held for it.
 """
 
-import signal
 from collections.abc import Iterator
 
 from freezer import procfs
@@ -78,4 +77,4 @@ def _timers(tracee: Tracee, instruction: int, scratch: int) -> Iterator[str]:
 
 def _signals(tracee: Tracee) -> Iterator[str]:
     for number in sorted(procfs.signal_set(tracee.pid, "SigBlk")):
-        yield f"{signal.Signals(number).name} is blocked: unblock it before the freeze point"
+        yield f"{procfs.signal_name(number)} is blocked: unblock it before the freeze point"

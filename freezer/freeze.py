@@ -22,7 +22,7 @@ FREEZE_POINT = "FREEZE_POINT"
 # kernel, for which a thaw could not answer.
 _TUNABLES = (
     "glibc.pthread.rseq=0:glibc.cpu.hwcaps=-AVX,-AVX2,-AVX512F,-FMA,-FMA4,-BMI1,-BMI2,-LZCNT,"
-    "-MOVBE,-XSAVE,-XSAVEC"
+    "-MOVBE,-XSAVE,-XSAVEC,-AVX_Fast_Unaligned_Load"
 )
 ENVIRONMENT = {
     "PATH": "/usr/local/bin:/usr/bin:/bin",
@@ -66,7 +66,8 @@ def freeze(
     if trial is None:
         image.write(output, snapshot, prepared.stub_address)
     else:
-        with tempfile.TemporaryDirectory(prefix="freezer-") as folder:
+        # Beside the output, where programs may be executed: a /tmp may forbid it.
+        with tempfile.TemporaryDirectory(prefix=".freezer-", dir=output.parent) as folder:
             draft = Path(folder, "draft")
             image.write(draft, snapshot, prepared.stub_address)
             ranges = written_to(draft, trial, seconds)

@@ -53,8 +53,7 @@ def find(tracee: Tracee, mappings: list[Mapping], thread_pointer: int) -> Glibc:
     if environ is None or _CURBRK not in symbols or _TID_FIELD not in symbols:
         raise Unsupported(
             f"{executable} shows no symbols of the GNU C library ({_ENVIRON[0]}, {_CURBRK}, "
-            f"{_TID_FIELD}); programs linked to another C library, or statically and "
-            "stripped, cannot be frozen"
+            f"{_TID_FIELD}); programs linked statically or to another C library cannot be frozen"
         )
     bits, _count, offset = (tracee.read_integer(symbols[_TID_FIELD] + at, 4) for at in (0, 4, 8))
     tid = thread_pointer + offset

@@ -89,12 +89,15 @@ def _replace(path: Path, head: bytes, parts: list[tuple[Segment, Region]]) -> No
     handle, name = tempfile.mkstemp(prefix=f".{path.name}.", suffix=".tmp", dir=path.parent)
     try:
         with os.fdopen(handle, "wb") as file:
-            # Whole huge pages are written at once: the page cache then keeps each in one piece.
-            image = bytearray(head)
+            file.write(head)
             for segment, region in parts:
-                image += bytes(segment.offset - len(image)) + region.data
-            for offset in range(0, len(image), HUGE_PAGE):
-                file.write(memoryview(image)[offset : offset + HUGE_PAGE])
+                file.seek(segment.offset)
+                file.write(region.data)
+            file.flush()
+            # The page cache holds in small pieces what it was written in. It is made to forget
+            # the file, for the first start to read back in huge pages.
+            os.fsync(handle)
+            os.posix_fadvise(handle, 0, 0, os.POSIX_FADV_DONTNEED)
             os.fchmod(handle, _MODE)
         os.rename(name, path)
     except BaseException:

@@ -1,6 +1,7 @@
 """What proc(5) tells about a process: its mappings, descriptors, threads, children, signals."""
 
 import os
+import signal
 from pathlib import Path
 
 from msgspec import Struct
@@ -56,7 +57,8 @@ class Child(Struct, frozen=True):
 def parse_maps(text: str) -> list[Mapping]:
     """Read the text of /proc/PID/maps."""
     mappings = []
-    for line in text.splitlines():
+    # Not splitlines(): a file's name may hold what Unicode calls a line's end.
+    for line in filter(None, text.split("\n")):
         addresses, permissions, offset, _device, _inode, *path = line.split(maxsplit=5)
         start, end = (int(address, 16) for address in addresses.split("-"))
         mappings.append(Mapping(start, end, permissions, int(offset, 16), path[0] if path else ""))
@@ -65,14 +67,16 @@ def parse_maps(text: str) -> list[Mapping]:
 
 def mappings(pid: int) -> list[Mapping]:
     """All mappings of a process, by address."""
-    return parse_maps(_proc(pid, "maps").read_text(errors="surrogateescape"))
+    return parse_maps(os.fsdecode(_proc(pid, "maps").read_bytes()))
 
 
 def threads(pid: int) -> list[Thread]:
     """All threads of a process, the main one first."""
+    tasks = {int(task.name): task for task in _proc(pid, "task").iterdir()}
     return [
-        Thread(int(task.name), (task / "comm").read_text(errors="replace").strip())
-        for task in sorted(_proc(pid, "task").iterdir(), key=lambda task: int(task.name))
+        Thread(tid, (tasks[tid] / "comm").read_text(errors="replace").strip())
+        # A thread's id may be below its process's: ids begin anew behind pid_max.
+        for tid in sorted(tasks, key=lambda tid: (tid != pid, tid))
     ]
 
 
@@ -122,10 +126,19 @@ def signal_set(pid: int, field: str) -> set[int]:
     raise LookupError(f"/proc/{pid}/status has no line {field}")
 
 
+def signal_name(number: int) -> str:
+    """Such as SIGINT; Python names but the first and the last of the real-time signals."""
+    try:
+        return signal.Signals(number).name
+    except ValueError:
+        return f"SIGRTMIN+{number - signal.SIGRTMIN}"
+
+
 def posix_timers(pid: int) -> int:
     """How many timers timer_create(2) has made; 0 where the kernel does not tell."""
     try:
-        return _proc(pid, "timers").read_text().count("ID:")
+        timers = _proc(pid, "timers").read_text()
+        return sum(line.startswith("ID:") for line in timers.splitlines())
     except FileNotFoundError:  # a kernel without CONFIG_CHECKPOINT_RESTORE
         return 0
 

@@ -105,7 +105,7 @@ class Tracee:
         if os.WIFEXITED(status):
             self._fail(f"exited with status {os.WEXITSTATUS(status)} before its freeze point")
         if os.WIFSIGNALED(status):
-            name = signal.Signals(os.WTERMSIG(status)).name
+            name = procfs.signal_name(os.WTERMSIG(status))
             self._fail(f"was killed by {name} before its freeze point")
         if status >> 16 == ptrace.EVENT_EXEC:
             program = procfs.executable(self.pid)
@@ -113,7 +113,11 @@ class Tracee:
         number = os.WSTOPSIG(status)
         if number == signal.SIGSTOP:
             # Anyone may send SIGSTOP, only the program knows when it is ready.
-            if ptrace.get_signal_info(self.pid).sender == self.pid:
+            try:
+                sender = ptrace.get_signal_info(self.pid).sender
+            except OSError:  # EINVAL: it is another thread that has got the signal (ptrace(2))
+                sender = self.pid
+            if sender == self.pid:
                 return True
             number = 0
         ptrace.resume(self.pid, number)

@@ -1,7 +1,6 @@
 """Runs a new image once, to see that it works and which memory it writes to."""
 
 import os
-import signal
 import struct
 import tempfile
 import time
@@ -32,9 +31,13 @@ def written_to(
         tempfile.TemporaryDirectory(prefix="freezer-") as folder,
         started([str(image)], environment, folder) as tracee,
     ):
-        ptrace.set_options(tracee.pid, ptrace.O_EXITKILL | ptrace.O_TRACEEXIT)
-        segments = [m for m in procfs.mappings(tracee.pid) if m.path == str(image)]
+        events = ptrace.O_TRACEEXEC | ptrace.O_TRACEEXIT
+        ptrace.set_options(tracee.pid, ptrace.O_EXITKILL | events)
+        file = str(procfs.executable(tracee.pid))
+        segments = [m for m in procfs.mappings(tracee.pid) if m.path == file]
         _run_to_exit(tracee, seconds)
+        if str(procfs.executable(tracee.pid)) != file:
+            return []  # it has gone on as another program, whose memory this is
         pages = [page for mapping in segments for page in _copied_pages(tracee.pid, mapping)]
     return list(_ranges(pages))
 
@@ -54,7 +57,8 @@ def _run_to_exit(tracee: Tracee, seconds: float) -> None:
         elif status >> 16 == ptrace.EVENT_EXIT:
             return _require_success(tracee)
         elif os.WIFSTOPPED(status):
-            ptrace.resume(tracee.pid, os.WSTOPSIG(status))
+            number = 0 if status >> 16 == ptrace.EVENT_EXEC else os.WSTOPSIG(status)
+            ptrace.resume(tracee.pid, number)
 
 
 def _require_success(tracee: Tracee) -> None:
@@ -62,7 +66,7 @@ def _require_success(tracee: Tracee) -> None:
     if status:
         tracee.output.read(0)
         code = os.waitstatus_to_exitcode(status)
-        what = f"status {code}" if code >= 0 else signal.Signals(-code).name
+        what = f"status {code}" if code >= 0 else procfs.signal_name(-code)
         raise CannotFreeze(f"the frozen program ends its trial with {what}{tracee.output.quoted()}")
 
 

@@ -12,11 +12,13 @@ command line and environment, each with a NUL behind it.
 import gc
 import os
 import signal
+import struct
 import sys
 from collections.abc import Callable, Mapping
 
 from nativecgi.closedworld import import_extension_modules
 from nativecgi.hooks import run_before_freeze
+from nativecgi.memory import fill_pools
 from nativecgi.streams import FIFO, flush_streams, renew_streams
 
 _VARIABLE = "FREEZE_POINT"
@@ -47,58 +49,54 @@ def reach(rehearsal: Callable[[dict[str, str]], object]) -> dict[str, str]:
         return dict(os.environ)
     import_extension_modules()
     run_before_freeze()
-    letterbox = Letterbox()
+    letterbox = bytearray(_LETTERBOX_SIZE)
+    words = memoryview(letterbox).cast("Q")
     flush_streams()
     gc.collect()
+    fill_pools()
+    variables = dict(os.environb)
     for _time in range(_REHEARSALS):
-        letterbox.post(sys.argv, os.environb)
-        rehearsal(_renewed(letterbox))
+        _post(letterbox, sys.argv, variables)
+        rehearsal(_renewed(letterbox, words))
+    # What a process replaces is gone already: there it would have to be freed.
+    sys.argv.clear()
+    _environ.clear()
     gc.freeze()
-    letterbox.address(bytes.fromhex(token))
+    _address(letterbox, bytes.fromhex(token))
     os.kill(os.getpid(), signal.SIGSTOP)
-    return _renewed(letterbox)
+    return _renewed(letterbox, words)
 
 
-class Letterbox:
-    """A buffer that the thaw writes to, and its words: length, number of arguments, kinds."""
-
-    __slots__ = ("buffer", "words")
-
-    def __init__(self) -> None:
-        self.buffer = bytearray(_LETTERBOX_SIZE)
-        self.words = memoryview(self.buffer).cast("Q")
-
-    def address(self, token: bytes) -> None:
-        """Mark it for the freezer."""
-        self.buffer[: len(token)] = token
-        self.words[len(token) // 8] = len(self.buffer)
-        self.buffer[-len(token) :] = token
-
-    def post(self, arguments: list[str], variables: Mapping[bytes, bytes]) -> None:
-        """Fill it as a thaw does, in a process whose streams are pipes."""
-        strings = [os.fsencode(argument) for argument in arguments]
-        strings += [name + b"=" + value for name, value in variables.items()]
-        block = b"".join(string + b"\0" for string in strings)
-        self.words[0], self.words[1] = len(block), len(arguments)
-        self.buffer[_KINDS : _KINDS + 3] = bytes((FIFO, FIFO, FIFO))
-        self.buffer[_HEAD : _HEAD + len(block)] = block
-
-    def strings(self) -> bytes:
-        """What the thaw has put into it: arguments and variables, each with a NUL behind it."""
-        length = self.words[0]
-        if length != _TOO_LONG:
-            return bytes(self.buffer[_HEAD : _HEAD + length])
-        with open("/proc/self/cmdline", "rb") as arguments, open("/proc/self/environ", "rb") as env:
-            return arguments.read() + env.read()
+def _address(letterbox: bytearray, token: bytes) -> None:
+    """Mark the letterbox for the freezer."""
+    letterbox[: len(token)] = token
+    letterbox[len(token) : len(token) + 8] = len(letterbox).to_bytes(8, "little")
+    letterbox[-len(token) :] = token
 
 
-def _renewed(letterbox: Letterbox) -> dict[str, str]:
+def _post(letterbox: bytearray, arguments: list[str], variables: Mapping[bytes, bytes]) -> None:
+    """Fill the letterbox as a thaw does, in a process whose streams are pipes."""
+    strings = [os.fsencode(argument) for argument in arguments]
+    strings += [name + b"=" + value for name, value in variables.items()]
+    block = b"".join(string + b"\0" for string in strings)
+    letterbox[:_KINDS] = struct.pack("<QQ", len(block), len(arguments))
+    letterbox[_KINDS : _KINDS + 3] = bytes((FIFO, FIFO, FIFO))
+    letterbox[_HEAD : _HEAD + len(block)] = block
+
+
+def _renewed(letterbox: bytearray, words: memoryview) -> dict[str, str]:
     """Do what a thaw, being a fork into another place and time, leaves to the program.
 
-    Returns the new environment, as text as in os.environ.
+    `words` are the letterbox as integers. Returns the new environment, as text as in os.environ.
+
+    Each object that is looked at costs a process a page of memory, since its reference count
+    is written to; so what is here is as little as will do.
     """
-    count = letterbox.words[1]
-    strings = letterbox.strings().split(b"\0")
+    length, count = words[0], words[1]
+    if length == _TOO_LONG:
+        strings = _from_proc()
+    else:
+        strings = bytes(letterbox[_HEAD : _HEAD + length]).split(b"\0")
     sys.argv[:] = [string.decode("utf-8", "surrogateescape") for string in strings[:count]]
     # As os.reload_environ of Python 3.14 does, which reads the environment from C.
     _environ.clear()
@@ -108,7 +106,13 @@ def _renewed(letterbox: Letterbox) -> dict[str, str]:
         if separator:
             _environ[name] = value
             env[name.decode("utf-8", "surrogateescape")] = value.decode("utf-8", "surrogateescape")
-    renew_streams(letterbox.buffer[_KINDS:_HEAD])
+    renew_streams(letterbox[_KINDS:_HEAD])
     if random := sys.modules.get("random"):
         random.seed()
     return env
+
+
+def _from_proc() -> list[bytes]:
+    """The arguments and variables that were too long for the letterbox."""
+    with open("/proc/self/cmdline", "rb") as arguments, open("/proc/self/environ", "rb") as env:
+        return (arguments.read() + env.read()).split(b"\0")

@@ -54,8 +54,8 @@ class Headers(Mapping[str, str]):
 
 def pairs(fields: HeaderFields) -> list[tuple[str, str]]:
     """A response's fields as a list of its own."""
-    if isinstance(fields, tuple | list):  # most are; the other question takes longer
-        return list(fields)
+    if type(fields) is list:  # most are; the other questions take longer
+        return fields.copy()
     return list(fields.items() if isinstance(fields, Mapping) else fields)
 
 

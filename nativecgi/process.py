@@ -8,9 +8,7 @@ import threading
 from typing import NoReturn
 
 from nativecgi.cgi import exchange, log
-from nativecgi.hooks import run_after_thaw
-from nativecgi.request import Request
-from nativecgi.response import Handler, Response
+from nativecgi.response import Handler
 from nativecgi.streams import flush_streams, keep_stdout
 
 _STDIN = 0
@@ -33,14 +31,9 @@ def serve(handler: Handler, env: dict[str, str]) -> NoReturn:
     if env.pop("HTTP_PROXY", None) is not None:
         del os.environ["HTTP_PROXY"]
     stdout = keep_stdout()
-
-    def handle(request: Request) -> Response:
-        run_after_thaw()  # here, so that what a hook raises is answered too
-        return handler(request)
-
     status = 1
     try:
-        _write(exchange(handle, env, _STDIN), stdout)
+        _write(exchange(handler, env, _STDIN), stdout)
         status = 0
     except OSError as error:
         log(f"nativecgi: the answer could not be written: {error}\n")

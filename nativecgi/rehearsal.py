@@ -13,7 +13,7 @@ from nativecgi.response import Response, json, not_found, text
 
 
 def rehearse(_env: dict[str, str]) -> None:
-    """Answer made-up requests, with a handler that does what most do."""
+    """Answer made-up requests, with a handler that does what most do, to nobody."""
     prepare_decoders()
     exchange(_greet, {"REQUEST_METHOD": "GET", "PATH_INFO": "/name", "QUERY_STRING": ""}, stdin=0)
     body = b'{"values":[1,2.5,"text",null]}'
@@ -22,6 +22,9 @@ def rehearse(_env: dict[str, str]) -> None:
     os.close(writer)
     exchange(_greet, {"REQUEST_METHOD": "POST", "CONTENT_LENGTH": str(len(body))}, reader)
     os.close(reader)
+    answer = os.dup(1)
+    os.dup2(answer, 1)
+    os.close(answer)
 
 
 def _greet(request: Request) -> Response:

@@ -3,9 +3,11 @@
 from typing import NoReturn
 
 from nativecgi.freezepoint import reach
+from nativecgi.hooks import run_after_thaw
 from nativecgi.process import serve
 from nativecgi.rehearsal import rehearse
-from nativecgi.response import Handler
+from nativecgi.request import Request
+from nativecgi.response import Handler, Response
 
 
 def run(handler: Handler) -> NoReturn:
@@ -14,5 +16,9 @@ def run(handler: Handler) -> NoReturn:
     In a build the program is frozen here, after everything it imports and before anything it
     reads; so call this last, under `if __name__ == "__main__":`.
     """
-    env = reach(rehearse)
-    serve(handler, env)
+
+    def handle(request: Request) -> Response:
+        run_after_thaw()  # here, so that what a hook raises is answered too
+        return handler(request)
+
+    serve(handle, reach(rehearse))

@@ -1,4 +1,4 @@
-"""What tests share: programs that are compiled and frozen, each once in a session."""
+"""What tests share: programs that are compiled and frozen, each of them once."""
 
 import os
 import shutil
@@ -9,6 +9,7 @@ from functools import cache
 from pathlib import Path
 
 import pytest
+from hypothesis import HealthCheck, settings
 
 ROOT = Path(__file__).parent.parent
 PROGRAMS = Path(__file__).with_name("programs")
@@ -19,6 +20,11 @@ FLAGS = ("-O1", "-Wall", "-Wextra", "-fstack-protector-all", "-pthread")
 def pytest_configure(config: pytest.Config) -> None:
     if "s" not in config.option.reportchars:
         config.option.reportchars += "s"  # a skip prints its reason
+    # A machine that is busy with something else is slow, and no test fails for that.
+    settings.register_profile(
+        "patient", deadline=None, suppress_health_check=[HealthCheck.too_slow]
+    )
+    settings.load_profile("patient")
 
 
 @pytest.fixture(scope="session")

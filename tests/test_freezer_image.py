@@ -11,6 +11,11 @@ import pytest
 from elftools.elf.constants import P_FLAGS
 from elftools.elf.elffile import ELFFile
 
+from freezer import CannotFreeze, thaw
+from freezer.image import HUGE_PAGE, write
+from freezer.prepare import PAGE
+from freezer.snapshot import Region, Snapshot
+
 Freeze = Callable[..., "subprocess.CompletedProcess[str]"]
 
 
@@ -53,6 +58,75 @@ def test_it_needs_no_dynamic_linker(image: Path) -> None:
 def test_nothing_is_both_writable_and_executable(image: Path) -> None:
     both = P_FLAGS.PF_W | P_FLAGS.PF_X
     assert not [flags for _kind, flags in segments(image) if flags & both == both]
+
+
+def test_large_segments_lie_in_the_file_as_in_memory(frozen_python: Path) -> None:
+    """So that the page cache's huge pages can be mapped as such."""
+    with frozen_python.open("rb") as file:
+        large = [s for s in ELFFile(file).iter_segments("PT_LOAD") if s["p_filesz"] >= HUGE_PAGE]
+    assert large
+    for segment in large:
+        assert segment["p_offset"] % HUGE_PAGE == segment["p_vaddr"] % HUGE_PAGE
+
+
+# What `image.write` makes of a snapshot.
+
+
+STUB = 0x2000_0000_0000
+
+
+def snapshot(memory: list[Region]) -> Snapshot:
+    return Snapshot(
+        registers={},
+        memory=memory,
+        inaccessible=[],
+        calls=[],
+        interrupt_action=None,
+        environ_address=0,
+        curbrk_address=0,
+        tid_address=0,
+        letterbox=None,
+    )
+
+
+def memory_in(image: Path) -> dict[int, bytes]:
+    """What the kernel would map, by address."""
+    with image.open("rb") as file:
+        return {s["p_vaddr"]: s.data() for s in ELFFile(file).iter_segments("PT_LOAD")}
+
+
+def test_the_file_holds_the_memory(tmp_path: Path) -> None:
+    memory = [
+        Region(STUB + 0x1234_5000, "rw-", os.urandom(3 * HUGE_PAGE + PAGE)),
+        Region(0x40_0000, "r-x", os.urandom(PAGE)),
+        Region(0x7000_0000, "rw-", os.urandom(3 * PAGE)),
+        Region(STUB + 0x8000_0000, "r--", os.urandom(HUGE_PAGE)),
+    ]
+    write(tmp_path / "image", snapshot(memory), STUB)
+    found = memory_in(tmp_path / "image")
+    stub = found.pop(STUB)
+    assert found == {region.address: region.data for region in memory}
+    with (tmp_path / "image").open("rb") as file:
+        entry = ELFFile(file)["e_entry"]
+    assert stub[entry - STUB :].startswith(thaw.assemble().code[:8]), "it starts with the stub"
+
+
+def test_memory_in_the_stub_s_place_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(CannotFreeze, match=hex(STUB)):
+        write(tmp_path / "image", snapshot([Region(STUB, "rw-", os.urandom(PAGE))]), STUB)
+    assert not list(tmp_path.iterdir())
+
+
+def test_more_pieces_of_memory_than_headers_are_refused(tmp_path: Path) -> None:
+    """With a hole behind each, none can be joined to its neighbour."""
+    page = os.urandom(PAGE)
+    memory = [Region(2 * PAGE * number, "rw-", page) for number in range(1, 1200)]
+    with pytest.raises(CannotFreeze, match="1200 pieces of memory"):
+        write(tmp_path / "image", snapshot(memory), STUB)
+    assert not list(tmp_path.iterdir())
+
+
+# Who may run it, and where.
 
 
 @pytest.mark.parametrize("umask", [0o022, 0o077])

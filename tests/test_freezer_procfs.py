@@ -83,6 +83,18 @@ def test_the_main_thread_comes_first_and_each_has_its_name() -> None:
         other.join()
 
 
+def test_the_main_thread_comes_first_where_ids_have_begun_anew(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """Behind the highest id (pid_max, proc(5)) come low ones again."""
+    for tid, name in [(32767, "main"), (301, "second"), (32768, "third")]:
+        (tmp_path / "task" / str(tid)).mkdir(parents=True)
+        (tmp_path / "task" / str(tid) / "comm").write_text(f"{name}\n")
+    monkeypatch.setattr(procfs, "_proc", lambda _pid, name: tmp_path / name)
+    names = [thread.name for thread in procfs.threads(32767)]
+    assert names == ["main", "second", "third"]
+
+
 def test_children_are_told_from_zombies() -> None:
     with subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE) as child:
         (found,) = [c for c in procfs.children(os.getpid()) if c.pid == child.pid]

@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Iterator
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from freezer.prepare import PAGE
@@ -72,13 +72,11 @@ def permissions(memory: Iterable[Piece]) -> Iterator[tuple[int, str]]:
             yield piece.address + page, piece.permissions
 
 
-@settings(deadline=None)
 @given(memories())
 def test_the_pieces_and_the_zeros_are_the_memory_again(memory: list[Region]) -> None:
     assert flat(pieces(memory)) == flat(memory)
 
 
-@settings(deadline=None)
 @given(memories())
 def test_no_page_loses_a_right_or_becomes_writable(memory: list[Region]) -> None:
     before = dict(permissions(memory))
@@ -87,7 +85,6 @@ def test_no_page_loses_a_right_or_becomes_writable(memory: list[Region]) -> None
         assert {*before[page]} - {"-"} <= {*after}
 
 
-@settings(deadline=None)
 @given(memories())
 def test_nothing_is_writable_and_executable_unless_it_was(memory: list[Region]) -> None:
     before = dict(permissions(memory))
@@ -95,7 +92,6 @@ def test_nothing_is_writable_and_executable_unless_it_was(memory: list[Region]) 
         assert not {"w", "x"} <= {*after} or before[page] == after
 
 
-@settings(deadline=None)
 @given(memories())
 def test_all_are_whole_pages(memory: list[Region]) -> None:
     for piece in pieces(memory):
@@ -104,14 +100,12 @@ def test_all_are_whole_pages(memory: list[Region]) -> None:
         assert len(content(piece)) % PAGE == 0
 
 
-@settings(deadline=None)
 @given(memories())
 def test_merged_regions_come_in_order_of_address(memory: list[Region]) -> None:
     addresses = [region.address for region in merged(memory)]
     assert addresses == sorted(addresses)
 
 
-@settings(deadline=None)
 @given(memories())
 def test_long_runs_of_zeros_are_not_in_the_file(memory: list[Region]) -> None:
     for piece in pieces(memory):

@@ -45,6 +45,30 @@ def test_what_the_trial_wrote_to_is_there_at_the_start(
     assert page_faults(tmp_path / "out" / "image") < 10
 
 
+def test_the_folder_for_temporary_files_may_be_a_link(
+    compiled: Callable[..., Path], freeze: Freeze, tmp_path: Path
+) -> None:
+    (tmp_path / "folder").mkdir()
+    (tmp_path / "link").symlink_to("folder")
+    result = freeze(
+        compiled("probe.c"),
+        output=tmp_path / "image",
+        options=["--trial=PROBE=write_old"],
+        env={"TMPDIR": str(tmp_path / "link")},
+    )
+    assert result.returncode == 0
+    assert page_faults(tmp_path / "image") < 10
+    assert not list((tmp_path / "folder").iterdir())
+
+
+def test_an_image_may_go_on_as_another_program(freeze: Freeze, tmp_path: Path) -> None:
+    command = ("/bin/sh", "-c", "kill -STOP $$; exec /bin/echo started")
+    result = freeze(*command, output=tmp_path / "image", options=["--trial=A=b"])
+    assert result.returncode == 0, result.stderr
+    result = subprocess.run([tmp_path / "image"], capture_output=True, text=True, check=True)
+    assert result.stdout == "started\n"
+
+
 def test_a_tried_image_works_as_any(tried: Callable[..., "Completed[str]"], tmp_path: Path) -> None:
     assert tried("allocate").returncode == 0
     for probe, answer in [("child_sees", "hi after\n"), ("threads", "0 1 4 9\n")]:

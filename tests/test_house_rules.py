@@ -108,7 +108,7 @@ EDGE = {
     "closedworld.py": "os.walk sys.executable",
     "freezepoint.py": "open os.environ os.environb os.getpid os.kill sys.argv",
     "process.py": "os._exit os.environ os.write sys.argv",
-    "rehearsal.py": "os.close os.pipe os.write",
+    "rehearsal.py": "os.close os.dup os.dup2 os.pipe os.write",
     "streams.py": "open os.close os.dup os.dup2 os.isatty sys sys.stderr sys.stdout",
 }
 PURE = {"os.fsencode", "os.fsdecode", "os.path", "os.sep", "sys.modules"}
