@@ -5,24 +5,28 @@ import os
 import sys
 from typing import TextIO
 
-# Names in sys and modes, by descriptor.
-_STREAMS = (("stdin", "r"), ("stdout", "w"), ("stderr", "w"))
 # File types as in st_mode, less the twelve bits below (inode(7)).
-FIFO, CHARACTER_DEVICE, SOCKET = 1, 2, 12
+FIFO, CHARACTER_DEVICE, REGULAR, SOCKET = 1, 2, 8, 12
 CLOSED = 0
+# By descriptor: name in sys, mode, and the kinds of file for which a stream made for a pipe is
+# right. It can neither seek nor buffers it by lines, which standard error does on any file.
+_STREAMS = (
+    ("stdin", "r", (FIFO, SOCKET, CHARACTER_DEVICE)),
+    ("stdout", "w", (FIFO, SOCKET)),
+    ("stderr", "w", (FIFO, SOCKET, CHARACTER_DEVICE, REGULAR)),
+)
 
 
 def renew_streams(kinds: bytes | bytearray) -> None:
     """Make the three streams right for what the descriptors are now: `kinds`, one byte each.
 
-    They were made for pipes, and are kept where they are on pipes or sockets again: those
-    can neither seek nor be terminals. Standard input is kept on a device too: it is read from
-    /dev/null and from a terminal as from a pipe. A closed descriptor's stream is None.
+    They were made for pipes, and are kept where that makes no difference: making one takes as
+    long as the rest of an answer. A closed descriptor's stream is None.
     """
     for descriptor in (0, 1, 2):
+        name, mode, kept = _STREAMS[descriptor]
         kind = kinds[descriptor]
-        if kind not in (FIFO, SOCKET) and (descriptor, kind) != (0, CHARACTER_DEVICE):
-            name, mode = _STREAMS[descriptor]
+        if kind not in kept:
             _set(name, None if kind == CLOSED else _opened(descriptor, name, mode))
 
 

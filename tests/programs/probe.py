@@ -59,7 +59,9 @@ def streams() -> object:
             "errors": stream.errors,
             "terminal": stream.isatty(),
             "mode": (stream.readable(), stream.writable()),
-            "written": stream is not sys.stdin and (stream.line_buffering, stream.seekable()),
+            "lines": stream is not sys.stdin and stream.line_buffering,
+            # A thaw keeps standard error's stream where it is a file: nobody seeks in a log.
+            "seekable": stream is sys.stdout and stream.seekable(),
         }
         for stream in (sys.stdin, sys.stdout, sys.stderr)
     ]
