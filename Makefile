@@ -23,7 +23,7 @@ build: .venv/ready
 	.venv/bin/python build.py --output $(OUT) $(APPS)
 
 serve: build .venv-dev/ready
-	.venv-dev/bin/python serve.py $(PORT)
+	.venv-dev/bin/python serve.py $(PORT) --folder $(OUT)
 
 test: build .venv-dev/ready
 	tools/require apache2-bin:apache2
@@ -34,16 +34,19 @@ test: build .venv-dev/ready
 
 # A peer whose compiler cannot be had is left out.
 bench: build .venv-dev/ready
-	-tools/require apache2-bin:apache2 wrk:wrk musl-tools:musl-gcc golang-go:go rustc:rustc
-	.venv-dev/bin/python -m bench
+	for package in apache2-bin:apache2 wrk:wrk musl-tools:musl-gcc golang-go:go rustc:rustc; do \
+		tools/require $$package || true; done
+	.venv-dev/bin/python -m bench --ours $(OUT)
 
 install: build
-	install -d $(DESTDIR)$(CGIBIN)
+	@test -z "$$(find $(OUT) -maxdepth 1 -type l)" || { \
+		echo 'Not frozen, so not one file each: copy what is in $(OUT) yourself.'; exit 1; }
+	install -d '$(DESTDIR)$(CGIBIN)'
 	find $(OUT) -maxdepth 1 -type f -perm -u+x ! -name '.*' \
-		-exec install -m 755 -t $(DESTDIR)$(CGIBIN) {} +
+		-exec install -m 755 -t '$(DESTDIR)$(CGIBIN)' {} +
 
 clean:
-	rm -rf build dist .venv .venv-dev
+	rm -rf build dist .venv .venv-dev *.egg-info .hypothesis .mypy_cache .pytest_cache .ruff_cache
 
 # .venv has what programs are built from and with; .venv-dev has the tools for working on this
 # project as well, apart from it, so that no program picks one of those up.
@@ -56,6 +59,8 @@ clean:
 
 # setuptools' default way to install a checkout is one that Nuitka and mypy cannot follow.
 define environment
+@$(or $(PYTHON),/usr/bin/python3) -c 'import sys; sys.exit(sys.version_info < (3, 11))' \
+	|| { echo 'nativecgi needs Python 3.11 or newer: set PYTHON=/path/to/python3'; exit 1; }
 $(or $(PYTHON),/usr/bin/python3) -m venv --clear $(1)
 $(1)/bin/pip install --quiet --disable-pip-version-check --requirement $(2)
 $(1)/bin/pip install --quiet --disable-pip-version-check --no-deps \

@@ -6,6 +6,7 @@ changed since the last build is not built again.
 """
 
 import argparse
+import fcntl
 import hashlib
 import os
 import platform
@@ -35,7 +36,7 @@ from freezer import Unsupported, require_support
 ROOT = Path(__file__).resolve().parent
 APPS = ROOT / "apps"
 OUTPUT = ROOT / "dist" / "cgi-bin"
-WORK = ROOT / "build"
+WORK = ROOT / "build" / "apps"
 
 # The request that a new program is tried with; it runs in an empty folder.
 TRIAL = {
@@ -49,7 +50,7 @@ TRIAL = {
     "QUERY_STRING": "",
     "REMOTE_ADDR": "127.0.0.1",
 }
-TRIAL_RUNS = 20
+TRIAL_RUNS = 3
 TRIAL_SECONDS = 30
 
 # _json: without it json works, but slowly, and Nuitka leaves it out unless told.
@@ -114,6 +115,8 @@ def _all_apps(folder: Path) -> Iterator[App]:
 
 def _find_app(name: str) -> App:
     for path in (Path(name), APPS / name, APPS / f"{name}.py"):
+        if path.name == "__main__.py" and path.is_file():
+            return App(path.resolve().parent.name, path.resolve().parent)
         if path.suffix == ".py" and path.is_file():
             return App(path.stem, path.resolve())
         if (path / "__main__.py").is_file():
@@ -126,33 +129,51 @@ def build(
 ) -> Built:
     """Bring one app up to date; raises BuildError with its own traceback or reason."""
     work = WORK / app.name
+    with _locked(work):
+        return _build(app, work, output / app.name, freeze=freeze, jobs=jobs, report=report)
+
+
+@contextmanager
+def _locked(work: Path) -> Iterator[None]:
+    """Keep another build of the same app waiting."""
     work.mkdir(parents=True, exist_ok=True)
-    compiled = _read(work / "compiled.json", Compiled)
+    with (work / "lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield
+
+
+def _build(
+    app: App, work: Path, target: Path, *, freeze: bool, jobs: int, report: Callable[[str], None]
+) -> Built:
+    record = work / "compiled.json"
+    compiled = _read(record, Compiled)
     if compiled is None or not _is_current(compiled, app):
         if freeze:
             report("rehearsing")
             with tempfile.TemporaryDirectory(prefix="nativecgi-") as folder:
-                _freeze(_plain_command(app), Path(folder, app.name), trial=False)
+                _freeze(_plain_command(app), Path(folder, app.name))
         report("compiling")
+        record.unlink(missing_ok=True)  # what it speaks of is about to change
         compiled = _compile(app, work, jobs)
-        _write(work / "compiled.json", compiled)
+        _write(record, compiled)
 
     made_from = _hash(msgspec.json.encode([compiled.sources, compiled.tools, _freezer_hash()]))
     program = work / f"{app.name}.dist" / app.name
     frozen = work / f"{app.name}.frozen"
-    result = frozen if freeze else program
-    built = _read(result.with_suffix(".json"), Built)
+    result, record = (frozen, work / "frozen.json") if freeze else (program, work / "plain.json")
+    built = _read(record, Built)
     if built is None or built.made_from != made_from or not result.exists():
+        record.unlink(missing_ok=True)
         if freeze:
             report("freezing")
             with _neutral_copy(program) as copy:
-                _freeze([str(copy)], frozen, trial=True)
+                _freeze([str(copy)], frozen, forget=copy.parent)
         report("trying")
         milliseconds, status = _try(result)
         size = result.stat().st_size
         built = Built(made_from, freeze, compiled.seconds, milliseconds, status, size)
-        _write(result.with_suffix(".json"), built)
-    _place(result, output / app.name, is_folder=not freeze)
+        _write(record, built)
+    _place(result, target, is_folder=not freeze)
     return built
 
 
@@ -169,16 +190,21 @@ def _place(result: Path, target: Path, *, is_folder: bool) -> None:
     elif not target.is_symlink() and target.exists() and _same_file(result, target):
         return
     else:
-        new.unlink(missing_ok=True)
-        try:
-            new.hardlink_to(result)
-        except OSError:  # another file system, or one without links
-            shutil.copy2(result, new)
+        shutil.copy2(result, new)
+        _forget_in_page_cache(new)
     new.replace(target)
 
 
+def _forget_in_page_cache(path: Path) -> None:
+    """Have the first start read it back: in huge pages, and not in the pieces it was written in."""
+    if hasattr(os, "posix_fadvise"):
+        with path.open("rb") as file:
+            os.fsync(file.fileno())
+            os.posix_fadvise(file.fileno(), 0, 0, os.POSIX_FADV_DONTNEED)
+
+
 def _same_file(one: Path, copy: Path) -> bool:
-    """Whether `copy` is the same file, or a copy with its time that nobody has written to."""
+    """Whether `copy` was made by copy2 and neither has been written to since."""
     first, second = one.stat(), copy.stat()
     return (first.st_size, first.st_mtime_ns) == (second.st_size, second.st_mtime_ns)
 
@@ -221,11 +247,14 @@ def _compile(app: App, work: Path, jobs: int) -> Compiled:
 
 
 def _sources(xml: Path) -> Iterator[Path]:
-    """The files that Nuitka compiled or included, but for the standard library's."""
-    for module in ElementTree.parse(xml).getroot().iter("module"):
-        path = module.get("source_path", "").replace("${sys.prefix}", sys.prefix)
+    """The files that Nuitka compiled or included, but for the standard library's modules."""
+    report = ElementTree.parse(xml).getroot()
+    for part in (*report.iter("module"), *report.iter("included_dll"), *report.iter("data_file")):
+        path = (part.get("source_path") or part.get("source") or "").replace(
+            "${sys.prefix}", sys.prefix
+        )
         if path and not path.startswith("${"):
-            yield Path(path)
+            yield Path(path).expanduser()  # Nuitka writes ~ for the home folder
 
 
 def _is_current(compiled: Compiled, app: App) -> bool:
@@ -237,17 +266,24 @@ def _is_current(compiled: Compiled, app: App) -> bool:
 
 @contextmanager
 def _neutral_copy(program: Path) -> Iterator[Path]:
-    """The program in a folder whose name tells nothing of the builder: it is in the image."""
+    """The program in a folder of its own, whose name tells nothing of the builder."""
     with tempfile.TemporaryDirectory(prefix="nativecgi-") as folder:
         yield Path(shutil.copytree(program.parent, Path(folder, "app"))) / program.name
 
 
-def _freeze(command: list[str], target: Path, *, trial: bool) -> None:
+def _freeze(command: list[str], target: Path, *, forget: Path | None = None) -> None:
+    """Freeze; with a folder to `forget`, which it runs in, for good: tried and made fast."""
     freezer = [sys.executable, "-m", "freezer", "--output", str(target)]
-    if trial:
+    if forget is not None:
         freezer += [f"--trial={name}={value}" for name, value in TRIAL.items()]
+        freezer += ["--forget", str(forget)]
     result = subprocess.run(
-        [*freezer, "--", *command], cwd=ROOT, capture_output=True, text=True, check=False
+        [*freezer, "--", *command],
+        cwd=forget,
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+        capture_output=True,
+        text=True,
+        check=False,
     )
     if result.returncode:
         raise BuildError(result.stderr.strip().removeprefix("freezer: "))
@@ -341,7 +377,7 @@ def build_all(
                 app, output, freeze=freeze, jobs=max(1, jobs // workers), report=partial(show, app)
             )
             show(app, DONE)
-        except (BuildError, OSError, subprocess.TimeoutExpired) as error:
+        except Exception as error:  # whatever it is, it keeps no other app from being built
             failed[app.name] = error
             show(app, FAILED)
 
@@ -391,7 +427,8 @@ def main() -> int:
         built, failed = build_all(
             apps, options.output.resolve(), freeze=freeze, jobs=max(1, options.jobs), show=show
         )
-    console.print(table(built))
+    if built:
+        console.print(table(built))
     for name, failure in failed.items():
         print(f"\n{name} was not built: {failure}", file=sys.stderr)
     return 1 if failed else 0

@@ -47,8 +47,8 @@ def _options() -> Options:
         help="the folder of frozen programs (default: dist/cgi-bin)",
     )  # fmt: skip
     parser.add_argument(
-        "--plain", type=Path, default=_ROOT / "build/hello/hello.dist/hello", metavar="FILE",
-        help="hello as Nuitka compiles it (default: build/hello/hello.dist/hello)",
+        "--plain", type=Path, default=_ROOT / "build/apps/hello/hello.dist/hello", metavar="FILE",
+        help="hello as Nuitka compiles it (default: build/apps/hello/hello.dist/hello)",
     )  # fmt: skip
     parser.add_argument(
         "--output", type=Path, default=_ROOT / "docs/benchmarks.md", metavar="FILE",

@@ -1,6 +1,7 @@
 """`python -m freezer -o OUT -- PROGRAM ARGS...`: the command line of the freezer."""
 
 import argparse
+import signal
 import sys
 from pathlib import Path
 
@@ -29,19 +30,28 @@ def main() -> int:
         help="run the new file once, with these variables as its environment, to learn which "
         "memory it writes to: a start is then faster",
     )  # fmt: skip
+    parser.add_argument(
+        "--forget", type=Path, metavar="FOLDER",
+        help="a path of ASCII characters to be replaced in the image by one that nobody can make",
+    )  # fmt: skip
     parser.add_argument("command", nargs="+", metavar="PROGRAM", help="and its arguments")
     options = parser.parse_args()
+    for number in (signal.SIGTERM, signal.SIGHUP):  # end in order, leaving nothing behind
+        signal.signal(number, lambda number, _frame: sys.exit(128 + number))
     try:
         printed = freeze(
             options.command,
             options.output,
             environment=_variables(options.env),
             trial=None if options.trial is None else _variables(options.trial),
+            forget=options.forget,
             seconds=options.timeout,
         )
     except (FreezerError, OSError) as error:
         print(f"freezer: {error}", file=sys.stderr)
         return 1
+    except KeyboardInterrupt:
+        return 128 + signal.SIGINT
     sys.stderr.write(printed)
     return 0
 

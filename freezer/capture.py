@@ -1,9 +1,11 @@
 """Reads a process that is stopped at its freeze point, and lets it change no more."""
 
+import os
 import signal
 import struct
 from collections.abc import Iterator
 from contextlib import suppress
+from pathlib import Path
 
 from freezer import checks, glibc, procfs, ptrace
 from freezer.errors import CannotFreeze, Unsupported
@@ -38,10 +40,13 @@ _SCRATCH = 4096
 _REGISTERS = "rax rbx rbp rdi rsi rdx r8 r9 r10 r12 r13 r14 r15 rsp rip".split()
 
 
-def capture(tracee: Tracee, prepared: Prepared, token: bytes) -> Snapshot:
+def capture(
+    tracee: Tracee, prepared: Prepared, token: bytes, forgotten: Path | None = None
+) -> Snapshot:
     """Take the snapshot of a process at its freeze point.
 
-    `token` marks the letterbox, if the program left one. Raises CannotFreeze with all reasons
+    `token` marks the letterbox, if the program left one; the path `forgotten` is replaced
+    wherever it stands in memory, by one that nobody can make. Raises CannotFreeze with all reasons
     where it holds what no image can.
     """
     registers = ptrace.get_registers(tracee.pid)
@@ -74,7 +79,7 @@ def capture(tracee: Tracee, prepared: Prepared, token: bytes) -> Snapshot:
     ]
     # The process may be asked nothing more: its memory is read as it is now.
     memory = [
-        _without_traces(region, prepared, unused_end=registers.rsp - _RED_ZONE)
+        _without_traces(region, prepared, registers.rsp - _RED_ZONE, forgotten)
         for region in (_read(tracee, mapping) for mapping in mappings if _is_kept(mapping))
         if region.data
     ]
@@ -109,8 +114,14 @@ def _read(tracee: Tracee, mapping: Mapping) -> Region:
     return Region(mapping.start, mapping.permissions[:3], b"")
 
 
-def _without_traces(region: Region, prepared: Prepared, unused_end: int) -> Region:
-    """The region with zeros for the command line and for what is left of finished calls."""
+def _without_traces(
+    region: Region, prepared: Prepared, unused_end: int, forgotten: Path | None
+) -> Region:
+    """The region with zeros for the command line and for what is left of finished calls.
+
+    The forgotten path becomes one below /proc, where nobody can put a library or a module for
+    the program to find: as bytes, and as the wide characters that CPython keeps paths in.
+    """
     data = bytearray(region.data)
     unused = (prepared.stack_start, unused_end - prepared.stack_start)
     for address, length in (unused, *prepared.argument_strings):
@@ -118,6 +129,11 @@ def _without_traces(region: Region, prepared: Prepared, unused_end: int) -> Regi
         start, end = max(address, region.address), min(address + length, region.end)
         if start < end:
             data[start - region.address : end - region.address] = bytes(end - start)
+    if forgotten is not None:
+        name = os.fspath(forgotten)
+        other = "/proc/" + "frozen".ljust(len(name) - len("/proc/"), "-")
+        for encoding in ("utf-8", "utf-32-le"):
+            data = data.replace(name.encode(encoding), other.encode(encoding))
     return Region(region.address, region.permissions, bytes(data))
 
 

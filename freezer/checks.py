@@ -24,7 +24,7 @@ def check(tracee: Tracee, instruction: int, scratch: int) -> None:
     problems = [
         *_threads(tracee),
         *_descriptors(tracee),
-        *_shared_mappings(tracee),
+        *_mappings(tracee),
         *_children(tracee),
         *_timers(tracee, instruction, scratch),
         *_signals(tracee),
@@ -51,8 +51,14 @@ def _descriptors(tracee: Tracee) -> Iterator[str]:
             )
 
 
-def _shared_mappings(tracee: Tracee) -> Iterator[str]:
+def _mappings(tracee: Tracee) -> Iterator[str]:
     for mapping in procfs.mappings(tracee.pid):
+        if mapping.permissions[1:3] == "wx":
+            yield (
+                f"{mapping.path or 'anonymous memory'} is writable and executable at "
+                f"{mapping.start:#x}: every process would have it at that address; let the "
+                "program generate its code after the freeze point"
+            )
         if mapping.is_shared and mapping.is_writable:
             yield (
                 f"{mapping.path or 'anonymous memory'} is mapped shared and writable at "

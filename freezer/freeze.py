@@ -41,14 +41,16 @@ def freeze(
     *,
     environment: Mapping[str, str] | None = None,
     trial: Mapping[str, str] | None = None,
+    forget: Path | None = None,
     seconds: float = SECONDS,
 ) -> str:
     """Run `command` up to its freeze point and write it as an executable file to `output`.
 
     It runs with a minimal environment of its own, to which `environment` is added, and has
     `seconds` to get there. With `trial`, an environment, the frozen program is then run once
-    in an empty folder to learn which memory it writes to, and made faster by that. Returns
-    what the program printed on its way to the freeze point.
+    in an empty folder to learn which memory it writes to, and made faster by that. `forget` is
+    the path of a folder that the image must not know, such as a temporary one that anybody
+    could make again. Returns what the program printed on its way to the freeze point.
 
     Raises CannotFreeze or Unsupported, having written nothing, where the program or this
     machine do not allow it, and OSError where `output` cannot be written.
@@ -61,7 +63,7 @@ def freeze(
     with tracee.started(command, environment) as process:
         prepared = prepare(process)
         process.run_to_freeze_point(seconds)
-        snapshot = capture(process, prepared, token)
+        snapshot = capture(process, prepared, token, forget)
         printed = process.output.text()
     if trial is None:
         image.write(output, snapshot, prepared.stub_address)
@@ -82,3 +84,5 @@ def require_support() -> None:
             f"freezing needs 64-bit Linux on x86-64; this is {platform.system()} on "
             f"{platform.machine()}"
         )
+    if platform.libc_ver()[0] != "glibc":
+        raise Unsupported("freezing needs the GNU C library, and this Python runs on another")

@@ -26,7 +26,10 @@ class BodyReader(io.RawIOBase):
         size = min(len(buffer), self._left)
         if size == 0:
             return 0
-        data = os.read(self._descriptor, size)
+        try:
+            data = os.read(self._descriptor, size)
+        except OSError:  # the client has gone, or there is no standard input
+            data = b""
         if not data:
             raise HTTPError(400, "The body is shorter than announced.")
         buffer[: len(data)] = data

@@ -19,7 +19,7 @@ def import_extension_modules() -> None:
     for name in sorted(_extension_modules(os.path.dirname(sys.executable))):
         try:
             importlib.import_module(name)
-        except ImportError:
+        except Exception:
             # A library and no module, or a module that needs what this machine has not: its
             # import fails in the handler as it does here.
             continue
