@@ -73,7 +73,8 @@ class Program(twcgi.CGIScript):
         """Run it for the request."""
         # twcgi joins the path's segments as text, but Twisted keeps them as bytes.
         request.postpath = [os.fsdecode(segment) for segment in request.postpath]
-        return super().render(request)
+        later: int = super().render(request)
+        return later
 
 
 class ProgramFolder(resource.Resource):
