@@ -268,7 +268,7 @@ def _is_current(compiled: Compiled, app: App) -> bool:
 def _neutral_copy(program: Path) -> Iterator[Path]:
     """The program in a folder of its own, whose name tells nothing of the builder."""
     with tempfile.TemporaryDirectory(prefix="nativecgi-") as folder:
-        yield Path(shutil.copytree(program.parent, Path(folder, "app"))) / program.name
+        yield Path(shutil.copytree(program.parent, folder, dirs_exist_ok=True), program.name)
 
 
 def _freeze(command: list[str], target: Path, *, forget: Path | None = None) -> None:
@@ -321,7 +321,7 @@ def _tools_hash() -> str:
 
 
 def _freezer_hash() -> str:
-    files = sorted((ROOT / "freezer").glob("*.[pS]*"))
+    files = [*sorted((ROOT / "freezer").glob("*.[pS]*")), Path(__file__)]
     return _hash(b"".join(path.read_bytes() for path in files) + repr(TRIAL).encode())
 
 

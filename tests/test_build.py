@@ -157,5 +157,41 @@ def test_without_freezing_it_is_what_nuitka_makes(build_apps: Builder, tmp_path:
     assert answer.stdout.endswith(b"probe")
 
 
+def test_a_program_that_was_tampered_with_is_put_in_place_again(
+    build_apps: Builder, tmp_path: Path
+) -> None:
+    app = ROOT / "tests" / "apps" / "probe"
+    build_apps(app)
+    target = tmp_path / "out" / "probe"
+    original = target.read_bytes()
+    target.write_bytes(b"overwritten")
+    build_apps(app)
+    assert target.read_bytes() == original
+
+
+def test_a_failed_build_leaves_no_record_of_an_older_one(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(build, "WORK", tmp_path / "work")
+    monkeypatch.setattr(build, "NUITKA_OPTIONS", ("--no-such-option",))
+    record = tmp_path / "work" / "hello" / "compiled.json"
+    write(record, "{}")
+    app = build.App("hello", ROOT / "apps" / "hello.py")
+    with pytest.raises(build.BuildError, match="Nuitka could not compile it"):
+        build.build(app, tmp_path, freeze=False, jobs=1, report=print)
+    assert not record.exists()
+
+
+def test_install_copies_the_programs_and_nothing_else(cgi_bin: Path, tmp_path: Path) -> None:
+    command = ["make", "install", "APPS=apps/hello.py", f"OUT={tmp_path / 'out'}"]
+    place = f"DESTDIR={tmp_path / 'a root'}"
+    result = subprocess.run(
+        [*command, place, "CGIBIN=/cgi"], cwd=ROOT, capture_output=True, text=True, check=False
+    )
+    assert result.returncode == 0, result.stderr
+    (installed,) = (tmp_path / "a root" / "cgi").iterdir()
+    assert (installed.name, installed.stat().st_mode & 0o777) == ("hello", 0o755)
+
+
 def test_it_is_run_by_a_python_that_can_build(builder: Path) -> None:
     assert builder.parent.parent != Path(sys.prefix)

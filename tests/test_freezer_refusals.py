@@ -67,6 +67,10 @@ def test_shared_memory_is_named(refused: Callable[..., str]) -> None:
     assert "/dev/zero (deleted) is mapped shared and writable" in refused("shared_memory")
 
 
+def test_memory_that_is_writable_and_executable_is_named(refused: Callable[..., str]) -> None:
+    assert "anonymous memory is writable and executable at 0x" in refused("generated_code")
+
+
 def test_a_running_child_is_named(refused: Callable[..., str]) -> None:
     assert "(assistant) is running" in refused("child")
 

@@ -3,6 +3,7 @@
 import os
 import signal
 import subprocess
+import sys
 import tempfile
 import time
 from collections.abc import Callable
@@ -237,3 +238,52 @@ def test_what_finished_calls_left_on_the_stack_is_not_in_the_image(
 ) -> None:
     image = frozen(compiled("leftovers.c"))
     assert b"leftover-secret" not in image.read_bytes()
+
+
+def test_a_forgotten_folder_stands_nowhere_in_the_image(
+    freeze: Freeze, out: Path, tmp_path: Path
+) -> None:
+    folder = tmp_path / "forgotten"
+    folder.mkdir()
+    (folder / "program.py").write_text(
+        "import os, signal, sys\n"
+        "paths = [sys.path[0], __file__, str([sys.path[0]]), '\U0001f40d' + __file__]\n"
+        "os.kill(os.getpid(), signal.SIGSTOP)\n"
+        "os.write(1, ascii(paths).encode())\n"
+    )
+    image = out / "image"
+    options = ["--forget", str(folder)]
+    result = freeze(sys.executable, folder / "program.py", output=image, options=options)
+    assert result.returncode == 0, result.stderr
+    for encoding in ("utf-8", "utf-32-le"):
+        assert str(folder).encode(encoding) not in image.read_bytes()
+    answer = subprocess.run([image], capture_output=True, text=True, check=True).stdout
+    assert str(folder) not in answer
+    assert "/proc/frozen-" in answer
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGHUP])
+def test_a_freezer_that_is_told_to_end_leaves_nothing_behind(
+    freezer_command: Callable[..., list[str]],
+    freezer_environment: dict[str, str],
+    compiled: Callable[..., Path],
+    out: Path,
+    number: signal.Signals,
+) -> None:
+    """In the middle of a trial there is a draft, and a process that runs it."""
+    options = ["--trial", "PROBE=hang"]
+    command = freezer_command(compiled("probe.c"), output=out / "image", options=options)
+    freezer = subprocess.Popen(command, env=freezer_environment, stderr=subprocess.PIPE, text=True)
+    assert soon(lambda: any(draft_is_run(child.pid, out) for child in procfs.children(freezer.pid)))
+    freezer.send_signal(number)
+    _output, message = freezer.communicate(timeout=SECONDS)
+    assert freezer.returncode == 128 + number
+    assert "Traceback" not in message
+    assert not list(out.iterdir())
+
+
+def draft_is_run(pid: int, folder: Path) -> bool:
+    try:
+        return procfs.executable(pid).is_relative_to(folder)
+    except (FileNotFoundError, ProcessLookupError):
+        return False

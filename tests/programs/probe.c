@@ -218,6 +218,12 @@ static void robust_list(void)
     puts(head == NULL ? "none" : "known");
 }
 
+static void hang(void)
+{
+    for (;;)
+        pause();
+}
+
 static void hangup(void)
 {
     raise(SIGHUP);
@@ -328,6 +334,7 @@ static const struct {
     {"alternate_stack", alternate_stack},
     {"robust_list", robust_list},
     {"hangup", hangup},
+    {"hang", hang},
     {"broken_pipe", broken_pipe},
     {"interrupt", interrupt},
     {"rounding", rounding},

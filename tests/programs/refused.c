@@ -53,6 +53,14 @@ static void descriptor(void)
         exit(1);
 }
 
+static void generated_code(void)
+{
+    int anyone = PROT_READ | PROT_WRITE | PROT_EXEC;
+
+    if (mmap(NULL, 4096, anyone, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0) == MAP_FAILED)
+        exit(1);
+}
+
 static void shared_file(void)
 {
     int opened = open(file, O_RDWR);
@@ -224,6 +232,7 @@ static const struct {
     {"descriptor", descriptor},
     {"shared_file", shared_file},
     {"shared_memory", shared_memory},
+    {"generated_code", generated_code},
     {"child", child},
     {"zombie", zombie},
     {"alarm_clock", alarm_clock},
