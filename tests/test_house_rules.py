@@ -160,3 +160,8 @@ def test_importing_the_library_loads_nothing_heavy() -> None:
     loaded = subprocess.check_output([sys.executable, "-S", "-I", "-c", code], text=True).split()
     assert "nativecgi.run" in loaded
     assert [name for name in HEAVY if name in loaded] == []
+
+
+def test_the_readme_shows_an_app_as_it_is() -> None:
+    app = (ROOT / "apps" / "hello.py").read_text()
+    assert f"```python\n{app}```\n" in (ROOT / "README.md").read_text()
