@@ -250,6 +250,13 @@ def test_a_module_that_only_the_handler_imports_is_in_the_program(run: Run) -> N
     assert json.loads(late["json"]) == {"c speedups": True}
 
 
+def test_modules_are_looked_for_only_where_nobody_can_put_any(run: Run) -> None:
+    paths, file = json_answer(run("probe", PATH_INFO="/paths"))
+    assert paths
+    for path in (*paths, file):
+        assert path.startswith("/proc/frozen-")
+
+
 def test_the_environment_is_the_processs_own(run: Run) -> None:
     seen = json_answer(run("probe", PATH_INFO="/environment/MARK", MARK="here"))
     assert seen == ["here", "here", "here", ["MARK=here"]]

@@ -62,6 +62,8 @@ def handle(request: Request) -> Response:
             child = subprocess.run(["/usr/bin/env"], capture_output=True, text=True, check=True)
             lines = [line for line in child.stdout.splitlines() if line.startswith(f"{name}=")]
             return json([os.environ.get(name), os.getenv(name), request.env.get(name), lines])
+        case ["paths"]:
+            return json([sys.path, __file__])
         case ["process"]:
             return json({"argv": sys.argv, "pid": os.getpid(), "cwd": str(Path.cwd())})
         case ["random"]:
