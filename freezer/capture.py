@@ -7,9 +7,10 @@ from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
 
-from freezer import checks, glibc, procfs, ptrace
+from freezer import checks, glibc, linux, procfs, ptrace
 from freezer.errors import CannotFreeze, Unsupported
-from freezer.prepare import PAGE, Prepared
+from freezer.linux import PAGE
+from freezer.prepare import Prepared
 from freezer.procfs import Mapping
 from freezer.snapshot import (
     Letterbox,
@@ -20,13 +21,6 @@ from freezer.snapshot import (
 )
 from freezer.tracee import SYSCALL_INSTRUCTION, Tracee
 
-_SYS_BRK = 12
-_SYS_RT_SIGACTION = 13
-_SYS_SIGALTSTACK = 131
-_SYS_ARCH_PRCTL = 158
-_SYS_SET_ROBUST_LIST = 273
-_SYS_GET_ROBUST_LIST = 274
-_ARCH_SET_FS = 0x1002
 _SIGACTION_SIZE = 32  # struct kernel_sigaction: handler, flags, restorer, mask
 _SIGSET_SIZE = 8
 _STACK_T = struct.Struct("<QiiQ")  # stack_t: address, flags, padding, size
@@ -64,16 +58,16 @@ def capture(
     mappings = procfs.mappings(tracee.pid)
     libc = glibc.find(tracee, mappings, registers.fs_base)
     # 0: the program has not allocated memory yet, so glibc has not asked.
-    if tracee.read_integer(libc.curbrk) not in (0, tracee.call(instruction, _SYS_BRK, 0)):
+    if tracee.read_integer(libc.curbrk) not in (0, tracee.call(instruction, linux.SYS_BRK, 0)):
         raise Unsupported("the program break is not where glibc says it is")
     actions = _signal_actions(tracee, instruction, scratch)
     interrupt_action = actions.pop(signal.SIGINT, None)
     calls = [
-        SystemCall(_SYS_ARCH_PRCTL, (_ARCH_SET_FS, registers.fs_base)),
+        SystemCall(linux.SYS_ARCH_PRCTL, (linux.ARCH_SET_FS, registers.fs_base)),
         *_robust_list(tracee, instruction, scratch),
         *_alternate_stack(tracee, instruction, scratch),
         *(
-            SystemCall(_SYS_RT_SIGACTION, (number, action, 0, _SIGSET_SIZE))
+            SystemCall(linux.SYS_RT_SIGACTION, (number, action, 0, _SIGSET_SIZE))
             for number, action in actions.items()
         ),
     ]
@@ -139,17 +133,17 @@ def _without_traces(
 
 def _robust_list(tracee: Tracee, instruction: int, scratch: int) -> list[SystemCall]:
     """Tell the kernel again where the thread keeps its robust mutexes (get_robust_list(2))."""
-    tracee.call(instruction, _SYS_GET_ROBUST_LIST, 0, scratch, scratch + 8)
+    tracee.call(instruction, linux.SYS_GET_ROBUST_LIST, 0, scratch, scratch + 8)
     head, size = struct.unpack("<QQ", tracee.read(scratch, 16))
-    return [SystemCall(_SYS_SET_ROBUST_LIST, (head, size))] if head else []
+    return [SystemCall(linux.SYS_SET_ROBUST_LIST, (head, size))] if head else []
 
 
 def _alternate_stack(tracee: Tracee, instruction: int, scratch: int) -> list[SystemCall]:
     """Set the alternate signal stack again, if there is one (sigaltstack(2))."""
-    tracee.call(instruction, _SYS_SIGALTSTACK, 0, scratch)
+    tracee.call(instruction, linux.SYS_SIGALTSTACK, 0, scratch)
     stack = tracee.read(scratch, _STACK_T.size)
     _address, flags, _padding, _size = _STACK_T.unpack(stack)
-    return [] if flags & _SS_DISABLE else [SystemCall(_SYS_SIGALTSTACK, (stack, 0))]
+    return [] if flags & _SS_DISABLE else [SystemCall(linux.SYS_SIGALTSTACK, (stack, 0))]
 
 
 def _signal_actions(tracee: Tracee, instruction: int, scratch: int) -> dict[int, bytes]:
@@ -157,7 +151,7 @@ def _signal_actions(tracee: Tracee, instruction: int, scratch: int) -> dict[int,
     numbers = procfs.signal_set(tracee.pid, "SigIgn") | procfs.signal_set(tracee.pid, "SigCgt")
     actions = {}
     for number in sorted(numbers):
-        tracee.call(instruction, _SYS_RT_SIGACTION, number, 0, scratch, _SIGSET_SIZE)
+        tracee.call(instruction, linux.SYS_RT_SIGACTION, number, 0, scratch, _SIGSET_SIZE)
         actions[number] = tracee.read(scratch, _SIGACTION_SIZE)
     return actions
 

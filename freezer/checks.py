@@ -5,11 +5,10 @@ A thaw gives a new process the memory of the old one and nothing that the kernel
 
 from collections.abc import Iterator
 
-from freezer import procfs
+from freezer import linux, procfs
 from freezer.errors import CannotFreeze
 from freezer.tracee import Tracee
 
-_SYS_GETITIMER = 36
 _ITIMERVAL_SIZE = 32  # struct itimerval: interval and value, each seconds and microseconds
 _TIMERS = ("ITIMER_REAL", "ITIMER_VIRTUAL", "ITIMER_PROF")  # 0, 1, 2 (getitimer(2))
 _STANDARD_STREAMS = 3
@@ -74,7 +73,7 @@ def _children(tracee: Tracee) -> Iterator[str]:
 
 def _timers(tracee: Tracee, instruction: int, scratch: int) -> Iterator[str]:
     for which, name in enumerate(_TIMERS):
-        tracee.call(instruction, _SYS_GETITIMER, which, scratch)
+        tracee.call(instruction, linux.SYS_GETITIMER, which, scratch)
         if any(tracee.read(scratch, _ITIMERVAL_SIZE)):
             yield f"timer {name} is set (alarm(2), setitimer(2)): set it after the freeze point"
     if count := procfs.posix_timers(tracee.pid):

@@ -11,7 +11,7 @@ from msgspec import Struct
 
 from freezer import procfs
 from freezer.errors import CannotFreeze, Unsupported
-from freezer.prepare import PAGE
+from freezer.linux import PAGE
 from freezer.procfs import Mapping
 from freezer.tracee import Tracee
 

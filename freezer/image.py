@@ -14,11 +14,9 @@ from pathlib import Path
 from freezer import elf, thaw
 from freezer.elf import Segment
 from freezer.errors import CannotFreeze
-from freezer.prepare import PAGE
+from freezer.linux import HUGE_PAGE, PAGE
 from freezer.segments import merged, split
 from freezer.snapshot import Region, Snapshot
-
-HUGE_PAGE = 2 * 1024 * 1024
 
 _MODE = 0o755
 _STUB_ALIGNMENT = 16

@@ -9,11 +9,11 @@ import secrets
 
 from msgspec import Struct
 
-from freezer import procfs, ptrace, stack
+from freezer import linux, procfs, ptrace, stack
 from freezer.errors import Unsupported
+from freezer.linux import PAGE
 from freezer.tracee import SYSCALL_INSTRUCTION, Tracee
 
-PAGE = 4096
 STACK_SIZE = 8 * 1024 * 1024  # Linux's usual RLIMIT_STACK
 
 # The stack's address is drawn from 2^28 pages (1 TiB) above this, as many as the kernel draws
@@ -21,15 +21,6 @@ STACK_SIZE = 8 * 1024 * 1024  # Linux's usual RLIMIT_STACK
 # 0x400000 or 0x555555554000, the bottom-up mmap area at 0x2aaaaaaaa000, all else near the top.
 _STACK_AREA = 0x1000_0000_0000
 _STACK_AREA_PAGES = 2**28
-
-_SYS_MMAP = 9
-_PROT_READ_WRITE = 1 | 2
-_MAP_PRIVATE = 0x02
-_MAP_ANONYMOUS = 0x20
-_MAP_NORESERVE = 0x4000
-_MAP_STACK = 0x20000
-MAP_FIXED_NOREPLACE = 0x100000
-PRIVATE_ANONYMOUS = _MAP_PRIVATE | _MAP_ANONYMOUS | _MAP_NORESERVE | MAP_FIXED_NOREPLACE
 
 
 # The thaw stub goes above the stack, at this distance.
@@ -57,8 +48,8 @@ def prepare(tracee: Tracee) -> Prepared:
     end = start + STACK_SIZE
     tracee.call(
         _syscall_instruction(tracee, mappings["[vdso]"]),
-        *(_SYS_MMAP, start, STACK_SIZE, _PROT_READ_WRITE),
-        *(PRIVATE_ANONYMOUS | _MAP_STACK, 2**64 - 1, 0),
+        *(linux.SYS_MMAP, start, STACK_SIZE, linux.PROT_READ | linux.PROT_WRITE),
+        *(linux.PRIVATE_ANONYMOUS | linux.MAP_STACK, linux.NO_FILE, 0),
     )
     # The block ended at a page's end and does so again: what was aligned stays aligned.
     address = end - len(block)

@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Iterator
 from itertools import groupby
 
-from freezer.prepare import PAGE
+from freezer.linux import PAGE
 from freezer.snapshot import Region, Reservation
 
 # A run of zeros is left out of the file, for the thaw to map, from this size on. A mapping more

@@ -10,8 +10,8 @@ from elftools.elf.elffile import ELFFile
 from elftools.elf.sections import SymbolTableSection
 from msgspec import Struct
 
+from freezer import linux
 from freezer.errors import Unsupported
-from freezer.prepare import PRIVATE_ANONYMOUS
 from freezer.snapshot import ANY_RESULT, Reservation, Snapshot, SystemCall
 
 _SOURCE = Path(__file__).with_name("thaw.S")
@@ -20,11 +20,7 @@ _ARGUMENTS = 6
 _WORD = 8
 _ROW = struct.Struct("<8Q")  # a call's number, its six arguments, its result
 
-_SYS_MMAP = 9
-_SYS_MADVISE = 28
-_MADV_HUGEPAGE = 14
-_MADV_POPULATE_WRITE = 23
-_PROTECTION = {"r": 1, "w": 2, "x": 4, "-": 0}  # PROT_READ and so on, mmap(2)
+_PROTECTION = {"r": linux.PROT_READ, "w": linux.PROT_WRITE, "x": linux.PROT_EXEC, "-": 0}
 
 
 class Stub(Struct, frozen=True):
@@ -58,9 +54,10 @@ def mapping_call(reservation: Reservation) -> SystemCall:
     """The mmap(2) that makes a reservation, at its address or not at all."""
     protection = sum(_PROTECTION[letter] for letter in reservation.permissions)
     address, size = reservation.address, reservation.size
-    nowhere = 2**64 - 1
     return SystemCall(
-        _SYS_MMAP, (address, size, protection, PRIVATE_ANONYMOUS, nowhere, 0), expected=address
+        linux.SYS_MMAP,
+        (address, size, protection, linux.PRIVATE_ANONYMOUS, linux.NO_FILE, 0),
+        expected=address,
     )
 
 
@@ -69,7 +66,7 @@ def populating_call(address: int, size: int) -> SystemCall:
 
     Linux has it since 5.14; an older one refuses, and copies each page at the first write.
     """
-    return SystemCall(_SYS_MADVISE, (address, size, _MADV_POPULATE_WRITE), ANY_RESULT)
+    return SystemCall(linux.SYS_MADVISE, (address, size, linux.MADV_POPULATE_WRITE), ANY_RESULT)
 
 
 def huge_page_call(address: int, size: int) -> SystemCall:
@@ -78,7 +75,7 @@ def huge_page_call(address: int, size: int) -> SystemCall:
     What the page cache has lost, after a reboot say, is otherwise read back in small pieces,
     and mapped by them. A kernel without huge pages refuses.
     """
-    return SystemCall(_SYS_MADVISE, (address, size, _MADV_HUGEPAGE), ANY_RESULT)
+    return SystemCall(linux.SYS_MADVISE, (address, size, linux.MADV_HUGEPAGE), ANY_RESULT)
 
 
 def link(stub: Stub, address: int, snapshot: Snapshot, calls: list[SystemCall]) -> bytes:

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from freezer import procfs, ptrace
 from freezer.errors import CannotFreeze
-from freezer.prepare import PAGE
+from freezer.linux import PAGE
 from freezer.tracee import POLL_SECONDS, Tracee, started
 
 # Bits of a page's entry in /proc/PID/pagemap (Documentation/admin-guide/mm/pagemap.rst).

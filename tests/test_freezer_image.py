@@ -12,8 +12,8 @@ from elftools.elf.constants import P_FLAGS
 from elftools.elf.elffile import ELFFile
 
 from freezer import CannotFreeze, thaw
-from freezer.image import HUGE_PAGE, write
-from freezer.prepare import PAGE
+from freezer.image import write
+from freezer.linux import HUGE_PAGE, PAGE
 from freezer.snapshot import Region, Snapshot
 
 Freeze = Callable[..., "subprocess.CompletedProcess[str]"]

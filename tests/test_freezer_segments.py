@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from freezer.prepare import PAGE
+from freezer.linux import PAGE
 from freezer.segments import ZERO_RUN, merged, split
 from freezer.snapshot import Region, Reservation
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from freezer.prepare import PAGE
+from freezer.linux import PAGE
 
 Completed = subprocess.CompletedProcess
 Freeze = Callable[..., "Completed[str]"]
