@@ -98,6 +98,8 @@ def main() -> int:
     parser.add_argument("port", nargs="?", type=int, default=PORT)
     parser.add_argument("--folder", type=Path, default=PROGRAMS, help="default: %(default)s")
     options = parser.parse_args()
+    # A program is run in its own folder, from which a relative path leads elsewhere.
+    options.folder = options.folder.resolve()
     if not programs(options.folder):
         print(f"serve: there is no program in {options.folder}: run make build", file=sys.stderr)
         return 1

@@ -14,8 +14,15 @@ import build
 
 @pytest.fixture(scope="module")
 def url(cgi_bin: Path) -> Iterator[str]:
-    command = [sys.executable, str(build.ROOT / "serve.py"), "0", "--folder", str(cgi_bin)]
-    server = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)
+    # The folder is named as make names it: by a relative path.
+    command = [sys.executable, str(build.ROOT / "serve.py"), "0", "--folder", cgi_bin.name]
+    server = subprocess.Popen(
+        command,
+        cwd=cgi_bin.parent,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+        text=True,
+    )
     with server:
         assert server.stdout is not None
         first = server.stdout.readline()
