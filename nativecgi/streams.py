@@ -20,8 +20,8 @@ _STREAMS = (
 def renew_streams(kinds: bytes | bytearray) -> None:
     """Make the three streams right for what the descriptors are now: `kinds`, one byte each.
 
-    They were made for pipes, and are kept where that makes no difference: making one takes as
-    long as the rest of an answer. A closed descriptor's stream is None.
+    They were made for pipes, and are kept where that makes no difference: making one writes to
+    some fifty pages of memory. A closed descriptor's stream is None.
     """
     for descriptor in (0, 1, 2):
         name, mode, kept = _STREAMS[descriptor]
