@@ -1,6 +1,6 @@
 """Writes a snapshot as an executable file.
 
-The file begins with a page or two that hold the ELF headers and the thaw stub; the memory of
+The file begins with the few pages that hold the ELF headers and the thaw stub; the memory of
 the process follows, piece by piece. Every segment is as long in memory as in the file: what the
 kernel does with a longer one has changed between versions, so the stub maps zeros itself.
 """
