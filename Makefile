@@ -1,10 +1,11 @@
-# make build | serve | test | bench | install | clean; each sets up what it lacks.
+# make build | serve | test | fuzz | bench | install | clean; each sets up what it lacks.
 
 APPS    =
 OUT     = dist/cgi-bin
 CGIBIN  = /usr/lib/cgi-bin
 DESTDIR =
 PORT    = 8000
+SECONDS = 60
 
 # Debian's own Python comes first: it has most of the standard library's extension modules built
 # in, and each that is not costs every start of a program some microseconds.
@@ -17,7 +18,7 @@ PYTHON_PACKAGES = python3:/usr/bin/python3 python3-dev:python3-config \
 	'python3-venv:/usr/lib/python3.*/ensurepip/__init__.py'
 endif
 
-.PHONY: build serve test bench install clean
+.PHONY: build serve test fuzz bench install clean
 
 build: .venv/ready
 	.venv/bin/python build.py --output $(OUT) $(APPS)
@@ -26,11 +27,15 @@ serve: build .venv-dev/ready
 	.venv-dev/bin/python serve.py $(PORT) --folder $(OUT)
 
 test: build .venv-dev/ready
-	tools/require apache2-bin:apache2
+	tools/require apache2-bin:apache2 nginx-light:nginx fcgiwrap:fcgiwrap lighttpd:lighttpd
 	.venv-dev/bin/ruff format --check .
 	.venv-dev/bin/ruff check .
 	.venv-dev/bin/mypy
 	.venv-dev/bin/python -m pytest
+
+# Any bytes as a request, for so long; fuzz/crashes has the one that was not answered as it should.
+fuzz: .venv-dev/fuzz
+	.venv-dev/bin/python -m fuzz $(SECONDS)
 
 # A peer whose compiler cannot be had is left out.
 bench: build .venv-dev/ready
@@ -56,6 +61,13 @@ clean:
 
 .venv-dev/ready: requirements-dev.txt .venv/ready
 	$(call environment,.venv-dev,requirements-dev.txt)
+
+.venv-dev/fuzz: requirements-fuzz.txt .venv-dev/ready
+	@.venv-dev/bin/pip install --quiet --disable-pip-version-check --only-binary :all: \
+		--requirement requirements-fuzz.txt || { \
+		echo 'make fuzz needs atheris, of which there are wheels for CPython 3.11 only:'; \
+		echo 'make clean, and then make fuzz PYTHON=/path/to/python3.11'; exit 1; }
+	touch $@
 
 # setuptools' default way to install a checkout is one that Nuitka and mypy cannot follow.
 define environment

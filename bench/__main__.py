@@ -6,10 +6,11 @@ from pathlib import Path
 
 from msgspec import Struct
 
-from bench import builds, machine, programs, report, startup, throughput
+from bench import builds, machine, programs, report, startup, throughput, transfers
 from bench.errors import BenchError
 from bench.programs import Program
 from bench.report import Report, Table
+from servers.server import ServerError
 
 _ROOT = Path(__file__).resolve().parent.parent
 _BUILD = _ROOT / "build" / "bench"
@@ -24,13 +25,18 @@ class Options(Struct, frozen=True):
     plain: Path
     output: Path
     keep_cache: bool
+    only: str | None
 
 
 def main() -> int:
     """Measure as the command line says; returns the exit status."""
     try:
-        _bench(_options())
-    except BenchError as error:
+        options = _options()
+        if options.only:
+            _bench_transfers(options)
+        else:
+            _bench(options)
+    except (BenchError, ServerError) as error:
         print(f"bench: {error}", file=sys.stderr)
         return 1
     return 0
@@ -58,6 +64,10 @@ def _options() -> Options:
         "--keep-cache", action="store_true",
         help="leave the programs' files in the page cache as the build has written them",
     )  # fmt: skip
+    parser.add_argument(
+        "--only", choices=["transfers"],
+        help="measure this alone, and leave the rest of the page as it is",
+    )  # fmt: skip
     return Options(**vars(parser.parse_args()))
 
 
@@ -82,6 +92,10 @@ def _bench(options: Options) -> None:
         skip(f"requests per second through Apache: there is no {tool}")
     else:
         tables.append(_throughput(compared, ours[0]))
+    if tool := transfers.missing():
+        skip(f"large transfers through Apache: there is no {tool}")
+    else:
+        tables.append(_transfers())
     page = Report(
         tables,
         _method(options),
@@ -91,6 +105,16 @@ def _bench(options: Options) -> None:
     )
     options.output.parent.mkdir(parents=True, exist_ok=True)
     options.output.write_text(report.markdown(page))
+    print(f"written to {options.output}")
+
+
+def _bench_transfers(options: Options) -> None:
+    if tool := transfers.missing():
+        raise BenchError(f"there is no {tool}")
+    if not options.output.exists():
+        raise BenchError(f"there is no page {options.output} to put it in")
+    page = report.updated(options.output.read_text(), _transfers())
+    options.output.write_text(page)
     print(f"written to {options.output}")
 
 
@@ -109,6 +133,13 @@ def _throughput(compared: list[Program], hello: Program) -> Table:
     seconds = len(served) * throughput.ROUNDS * throughput.SECONDS
     print(f"loading {len(served)} programs through Apache, {seconds} seconds")
     table = report.throughput_table(throughput.measure_all(served, _BUILD / "cgi-bin"))
+    report.show(table)
+    return table
+
+
+def _transfers() -> Table:
+    print("moving a gibibyte each way through Apache, a few minutes")
+    table = report.transfers_table(transfers.measure_all(_BUILD))
     report.show(table)
     return table
 

@@ -1,5 +1,6 @@
 """Measurements as tables, on the terminal and in Markdown."""
 
+import re
 import sys
 from collections.abc import Iterator, Mapping, Sequence
 
@@ -7,13 +8,15 @@ import rich.table
 from msgspec import Struct
 from rich.console import Console
 
-from bench import throughput
+from bench import throughput, transfers
 from bench.builds import DYNAMIC_C, GO
 from bench.programs import Program
 from bench.startup import Timing
 from bench.throughput import Rate
+from bench.transfers import DOWNLOADS, UPLOADS, Transfer
 
 _WIDE = 120  # columns
+_METHOD = "## How it is measured"
 
 
 class Table(Struct, frozen=True):
@@ -22,6 +25,7 @@ class Table(Struct, frozen=True):
     title: str
     head: tuple[str, ...]
     rows: Sequence[tuple[str, ...]]
+    note: str = ""  # a paragraph below it
 
 
 class Report(Struct, frozen=True):
@@ -72,6 +76,36 @@ def throughput_table(rates: Mapping[Program, Rate]) -> Table:
     return Table("Requests per second through Apache", head, rows)
 
 
+def transfers_table(rates: Mapping[Transfer, transfers.Rate]) -> Table:
+    """A gibibyte each way, downloads first."""
+    rows = [
+        (
+            f"{'upload' if transfer.is_upload else 'download'}: {transfer.name}",
+            f"{rates[transfer].median:,.0f}",
+            f"{rates[transfer].worst:,.0f}",
+            f"{rates[transfer].best:,.0f}",
+            _ratio(rates[transfer].median, rates[alike[0]].median),
+            _size(rates[transfer].resident * 1024),
+            _size(rates[transfer].own * 1024),
+        )
+        for alike in (DOWNLOADS, UPLOADS)
+        for transfer in alike
+    ]
+    head = ("1 GiB", "MB/s, median", "worst", "best", "x sh", "peak memory", "private")
+    note = (
+        f"Through Apache with mod_cgid: a client on the same machine moves {transfers.SIZE:,} "
+        f"bytes; all programs take turns, in a new order each round: one round to warm up, then "
+        f"{transfers.ROUNDS} that count. A megabyte is 10^6 bytes; the time is that from the "
+        f"connection to the end of the answer. Where not all bytes arrive the benchmark ends with "
+        f"an error. The file lies in the page cache; what `form()` writes is a temporary file in "
+        f"/var/tmp. The memory is what was seen at {round(1 / transfers.PAUSE)} looks a second: "
+        f"VmHWM, the most that was resident, and RssAnon, what of it is the process's own; the "
+        f"rest are pages of its files, which processes share. The sources are in `bench/peers/`: "
+        f"`transfers.sh`, `transfers.c`, `large.py`."
+    )
+    return Table("Large transfers", head, rows, note)
+
+
 def show(table: Table) -> None:
     """Print a table."""
     shown = rich.table.Table(title=table.title)
@@ -88,18 +122,36 @@ def markdown(report: Report) -> str:
     return "\n".join(_lines(report))
 
 
+def updated(page: str, table: Table) -> str:
+    """The page with another section of the table's title, or a new one behind all tables."""
+    section = "\n".join(_section(table)) + "\n"
+    parts = re.split(r"^(?=## )", page, flags=re.MULTILINE)
+    titles = [part.partition("\n")[0] for part in parts]
+    if (title := f"## {table.title}") in titles:
+        parts[titles.index(title)] = section
+    else:
+        parts.insert(titles.index(_METHOD), section)
+    return "".join(parts)
+
+
 def _lines(report: Report) -> Iterator[str]:
     yield from ("# Benchmarks", "", "`make bench` writes this page anew.", "")
     for table in report.tables:
-        yield from (f"## {table.title}", "", *_table_lines(table), "")
+        yield from _section(table)
     if report.skipped:
         yield from ("Not measured:", "", *(f"- {line}" for line in report.skipped), "")
-    yield from ("## How it is measured", "")
+    yield from (_METHOD, "")
     for paragraph in report.method:
         yield from (paragraph, "")
     for title, facts in (("The machine", report.machine), ("Compilers", report.versions)):
         table = Table(title, ("", ""), list(facts.items()))
         yield from (f"## {title}", "", *_table_lines(table, numbers=False), "")
+
+
+def _section(table: Table) -> Iterator[str]:
+    yield from (f"## {table.title}", "", *_table_lines(table), "")
+    if table.note:
+        yield from (table.note, "")
 
 
 def _table_lines(table: Table, *, numbers: bool = True) -> Iterator[str]:

@@ -9,9 +9,10 @@ from pathlib import Path
 
 from msgspec import Struct
 
-from bench import apache
 from bench.errors import BenchError
 from bench.programs import Program
+from servers import apache
+from servers.server import executable
 
 THREADS, CONNECTIONS, SECONDS, ROUNDS = 1, 8, 3, 2
 
@@ -29,15 +30,16 @@ class Rate(Struct, frozen=True):
 
 def missing() -> str | None:
     """Which tool the measurement lacks on this machine."""
-    if apache.executable() is None:
-        return "apache2"
+    if executable(apache.PROGRAM) is None:
+        return apache.PROGRAM
     return None if shutil.which("wrk") else "wrk"
 
 
 def measure_all(programs: Sequence[Program], folder: Path) -> dict[Program, Rate]:
     """Serve the programs from `folder`, which is emptied first, and load each in turn.
 
-    Raises BenchError where one gives a wrong answer, or any but 2xx and 3xx under load.
+    Raises BenchError where one gives a wrong answer, or any but 2xx and 3xx under load, and
+    ServerError where Apache does not start.
     """
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir(parents=True)

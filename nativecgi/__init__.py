@@ -10,10 +10,15 @@ if __name__ == "__main__":
 """
 
 from nativecgi.cors import cors
+from nativecgi.credentials import BasicCredentials
 from nativecgi.errors import HTTPError
+from nativecgi.files import file
+from nativecgi.forms import Form, Upload
 from nativecgi.headers import Headers
 from nativecgi.hooks import after_thaw, before_freeze
+from nativecgi.limits import Limits
 from nativecgi.multidict import MultiDict
+from nativecgi.proxy import behind_proxy
 from nativecgi.request import Request
 from nativecgi.response import (
     Handler,
@@ -21,31 +26,46 @@ from nativecgi.response import (
     bad_request,
     html,
     json,
+    local_redirect,
     method_not_allowed,
     no_content,
     not_found,
     redirect,
+    stream,
     text,
+    unauthorized,
 )
 from nativecgi.run import run
+from nativecgi.setcookie import delete_cookie, set_cookie
 
 __all__ = [
+    "BasicCredentials",
+    "Form",
     "HTTPError",
     "Handler",
     "Headers",
+    "Limits",
     "MultiDict",
     "Request",
     "Response",
+    "Upload",
     "after_thaw",
     "bad_request",
     "before_freeze",
+    "behind_proxy",
     "cors",
+    "delete_cookie",
+    "file",
     "html",
     "json",
+    "local_redirect",
     "method_not_allowed",
     "no_content",
     "not_found",
     "redirect",
     "run",
+    "set_cookie",
+    "stream",
     "text",
+    "unauthorized",
 ]

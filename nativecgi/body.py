@@ -2,16 +2,26 @@
 
 import io
 import os
+import sys
+from typing import BinaryIO
 
 from nativecgi.errors import HTTPError
 
+# How much is asked for at a time, in bytes: a read has the memory for all that it might give.
+_PIECE = 1024 * 1024
+
 
 class BodyReader(io.RawIOBase):
-    """The next `length` bytes of a file descriptor (RFC 3875 4.2: a server may send more)."""
+    """The next `length` bytes of a file descriptor (RFC 3875 4.2: a server may send more).
 
-    def __init__(self, descriptor: int, length: int) -> None:
+    None stands for all there are, which a server may give of a body sent in chunks.
+    """
+
+    def __init__(self, descriptor: int, length: int | None) -> None:
         self._descriptor = descriptor
-        self._left = length
+        self._is_announced = length is not None
+        self._left = sys.maxsize if length is None else length
+        self._is_drained = False
 
     def readable(self) -> bool:
         """It is."""
@@ -21,26 +31,45 @@ class BodyReader(io.RawIOBase):
         """Fill as much of `buffer` as there is; 0 is the end.
 
         Raises HTTPError (400) where the input ends before the announced length: half a body
-        must not be taken for a whole one.
+        must not be taken for a whole one. Raises ValueError once the body has been drained.
         """
+        if self._is_drained:
+            raise ValueError("the body is gone: read it before the answer is returned")
         size = min(len(buffer), self._left)
         if size == 0:
             return 0
         try:
-            data = os.read(self._descriptor, size)
+            count = os.readv(self._descriptor, [memoryview(buffer)[:size]])
         except OSError:  # the client has gone, or there is no standard input
-            data = b""
-        if not data:
-            raise HTTPError(400, "The body is shorter than announced.")
-        buffer[: len(data)] = data
-        self._left -= len(data)
-        return len(data)
+            self._is_announced, count = True, 0
+        if count == 0:
+            if self._is_announced:
+                raise HTTPError(400, "The body is shorter than announced.")
+            self._left = 0
+        self._left -= count
+        return count
 
     def drain(self, limit: int) -> None:
         """Read on and forget, up to `limit` bytes, what the handler left unread."""
+        self._is_drained = True
         while self._left > 0 and limit > 0:
             data = os.read(self._descriptor, min(self._left, limit, 65536))
             if not data:
                 return
             self._left -= len(data)
             limit -= len(data)
+
+
+def read_whole(body: BinaryIO, length: int | None, limit: int) -> bytes:
+    """The rest of a body, which `length` announces to be so long.
+
+    Raises HTTPError (413) where it is longer than `limit`.
+    """
+    if length is None or length <= limit:
+        pieces, left = [], limit + 1
+        while left and (piece := body.read(min(left, _PIECE))):
+            pieces.append(piece)
+            left -= len(piece)
+        if left:
+            return b"".join(pieces)
+    raise HTTPError(413, f"The body may have {limit} bytes at most.")

@@ -8,40 +8,73 @@ from collections.abc import Mapping
 from contextlib import suppress
 from typing import BinaryIO
 
+from nativecgi import deadline
 from nativecgi.body import BodyReader
+from nativecgi.conditional import CONDITIONS, select
 from nativecgi.encode import encode
 from nativecgi.errors import HTTPError
+from nativecgi.limits import Limits, in_force
 from nativecgi.request import Request, content_length
 from nativecgi.response import Handler, Response, answered, error
+from nativecgi.send import Streamed, close
 
-# How much of an unread body is read and forgotten, in bytes; a client that sends more may find
-# its connection closed.
-DRAIN_LIMIT = 16 * 1024 * 1024
+# How much of an unread body is read and forgotten, in bytes; a client that sends more finds its
+# connection closed. It is what the documented configurations let through.
+DRAIN_LIMIT = 2 * 1024 * 1024 * 1024
+# Control characters, which a line of the log must not have: those of ASCII and of ISO 6429, and
+# Unicode's ends of lines.
+_ESCAPED = {
+    number: f"\\x{number:02x}" if number < 256 else f"\\u{number:04x}"
+    for number in (*range(32), *range(127, 160), 0x2028, 0x2029)
+}
 
 
-def exchange(handler: Handler, env: Mapping[str, str], stdin: int) -> bytes:
+def exchange(
+    handler: Handler, env: Mapping[str, str], stdin: int, limits: Limits | None = None
+) -> bytes | Streamed:
     """Answer the request that `env` and the descriptor `stdin` hold.
 
     Whatever the handler raises becomes an answer of status 500 that tells nothing, and a
     report on sys.stderr that tells all; NATIVECGI_DEBUG=1 in `env` shows it on the page too.
+    Raises nothing.
     """
     omit_body = env.get("REQUEST_METHOD") == "HEAD"
+    nph = _nph(env) if "/nph-" in env.get("SCRIPT_NAME", "") else None
+    is_timed = False
+    left = 0.0
     try:
         length = content_length(env)
     except HTTPError as failure:
-        return encode(error(failure.status, failure.message), omit_body=omit_body)
-    raw = BodyReader(stdin, length) if length else None
+        response = error(failure.status, failure.message)
+        return encode(response, omit_body=omit_body, nph=nph)
+    raw = BodyReader(stdin, length) if length != 0 else None
     body: BinaryIO = io.BufferedReader(raw) if raw else io.BytesIO()
     try:
-        output = encode(answered(handler, Request(env, body)), omit_body=omit_body)
+        if limits is not None or "NATIVECGI_MAX_SECONDS" in env:
+            is_timed = _start_deadline(env, limits)
+        response = answered(handler, Request(env, body, limits))
+        try:
+            if not CONDITIONS.isdisjoint(env):  # most requests have none
+                response = select(response, env)
+            output = encode(response, omit_body=omit_body, nph=nph)
+        except BaseException:
+            close(response.body)
+            raise
+        if is_timed:
+            left = deadline.stop()
     except BaseException as failure:
-        report = _report(failure, env)
-        log(report)
-        output = encode(_failed(report, env), omit_body=omit_body)
+        if is_timed:
+            deadline.stop()
+        text = report(failure, env)
+        log(text)
+        output = encode(_failed(failure, text, env), omit_body=omit_body, nph=nph)
     # Apache's mod_cgid and fcgiwrap lose the answer of a program that leaves input unread.
     if raw:
         with suppress(OSError):
             raw.drain(DRAIN_LIMIT)
+    # Pieces are still to be made; all else is the client's time.
+    if left and isinstance(output, Streamed) and output.rest is not None:
+        deadline.start(left)
     return output
 
 
@@ -52,18 +85,37 @@ def log(text: str) -> None:
             sys.stderr.write(text)
 
 
-def _report(failure: BaseException, env: Mapping[str, str]) -> str:
-    """One line that names the request and the failure, and the traceback after it."""
+def report(failure: BaseException, env: Mapping[str, str], note: str = "") -> str:
+    """One line that names the request and the failure, and the traceback after it, indented.
+
+    What comes from the client cannot make it look like another line of the log.
+    """
     path = env.get("SCRIPT_NAME", "") + env.get("PATH_INFO", "")
     request = ascii(f"{env.get('REQUEST_METHOD')} {path}")[1:-1]
     summary = ascii("".join(traceback.format_exception_only(failure)).strip())[1:-1]
-    trace = "".join(traceback.format_exception(failure))
-    return f"nativecgi: {request}: {summary}\n{trace}"
+    trace = "".join(traceback.format_exception(failure)).split("\n")
+    lines = [f"nativecgi: {request}: {summary}{note}"]
+    lines += [f"  {line.translate(_ESCAPED)}" for line in trace if line]
+    return "\n".join(lines) + "\n"
 
 
-def _failed(report: str, env: Mapping[str, str]) -> Response:
+def _nph(env: Mapping[str, str]) -> str | None:
+    """The protocol, where the program's name says that its output is the client's (RFC 3875 5)."""
+    name = env["SCRIPT_NAME"].rpartition("/")[2]
+    return env.get("SERVER_PROTOCOL", "HTTP/1.0") if name.startswith("nph-") else None
+
+
+def _start_deadline(env: Mapping[str, str], limits: Limits | None) -> bool:
+    seconds = in_force(limits, env).max_seconds
+    if seconds:
+        deadline.start(seconds)
+    return bool(seconds)
+
+
+def _failed(failure: BaseException, text: str, env: Mapping[str, str]) -> Response:
+    status = 504 if isinstance(failure, deadline.TimeLimitError) else 500
     if env.get("NATIVECGI_DEBUG") != "1":
-        return error(500)
-    shown = html.escape(report.encode("utf-8", "backslashreplace").decode())
+        return error(status)
+    shown = html.escape(text.encode("utf-8", "backslashreplace").decode())
     page = f"<!DOCTYPE html><title>Error</title><pre>{shown}</pre>\n"
-    return Response(page, 500, [("Content-Type", "text/html; charset=utf-8")])
+    return Response(page, status, [("Content-Type", "text/html; charset=utf-8")])

@@ -33,21 +33,25 @@ _REHEARSALS = 20
 _environ: dict[bytes, bytes] = os.environ._data  # type: ignore[attr-defined]
 
 
-def reach(rehearsal: Callable[[dict[str, str]], object]) -> dict[str, str]:
+def reach(
+    prepare: Callable[[], object], rehearsal: Callable[[dict[str, str]], object]
+) -> dict[str, str]:
     """Run the hooks for it, and be frozen if a freezer has started this program.
 
     After it the process is as if it had just started: sys.argv, os.environ, the standard
     streams and `random` are its own. Returns its environment.
 
-    `rehearsal` is called with the environment right before the freeze, to do once what each
-    process will do: the interpreter's caches and free lists are then as a process needs them,
-    and it writes to less of its memory.
+    `prepare` is called before a freeze, to make what all processes can share. `rehearsal` is
+    called with the environment right before it, to do what each process will do: the
+    interpreter's caches and free lists are then as a process needs them, and it writes to less
+    of its memory. So it should import nothing: that would lie between what it touches.
     """
     token = os.environ.pop(_VARIABLE, None)
     if token is None:
         run_before_freeze()
         return dict(os.environ)
     import_extension_modules()
+    prepare()
     run_before_freeze()
     letterbox = bytearray(_LETTERBOX_SIZE)
     words = memoryview(letterbox).cast("Q")
@@ -103,7 +107,8 @@ def _renewed(letterbox: bytearray, words: memoryview) -> dict[str, str]:
     env = {}
     for variable in strings[count:]:
         name, separator, value = variable.partition(b"=")
-        if separator:
+        # The first of a name is the one that counts, as for getenv(3) and os.environ.
+        if separator and name not in _environ:
             _environ[name] = value
             env[name.decode("utf-8", "surrogateescape")] = value.decode("utf-8", "surrogateescape")
     renew_streams(letterbox[_KINDS:_HEAD])

@@ -38,7 +38,8 @@ class Headers(Mapping[str, str]):
         """The fields' names."""
         for variable in self._env:
             if variable.startswith(_PREFIX):
-                if variable[len(_PREFIX) :] not in _UNPREFIXED:
+                # No server sets such names as HTTP_User, but they could not be looked up.
+                if variable[len(_PREFIX) :] not in _UNPREFIXED and variable.isupper():
                     yield _field_name(variable[len(_PREFIX) :])
             elif variable in _UNPREFIXED and self._env[variable]:
                 yield _field_name(variable)

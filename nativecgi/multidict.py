@@ -1,19 +1,22 @@
 """A mapping whose names can have several values, as in a query string."""
 
 from collections.abc import Iterable, Iterator, Mapping
+from typing import TypeVar
+
+Value = TypeVar("Value")
 
 
-class MultiDict(Mapping[str, str]):
+class MultiDict(Mapping[str, Value]):
     """Read-only; iterates over names in order of appearance, a name's first value is its value."""
 
     __slots__ = ("_lists",)
 
-    def __init__(self, pairs: Iterable[tuple[str, str]] = ()) -> None:
-        self._lists: dict[str, list[str]] = {}
+    def __init__(self, pairs: Iterable[tuple[str, Value]] = ()) -> None:
+        self._lists: dict[str, list[Value]] = {}
         for name, value in pairs:
             self._lists.setdefault(name, []).append(value)
 
-    def __getitem__(self, name: str) -> str:
+    def __getitem__(self, name: str) -> Value:
         """The name's first value; raises KeyError where it has none."""
         return self._lists[name][0]
 
@@ -29,12 +32,20 @@ class MultiDict(Mapping[str, str]):
         """Whether all values are the same; a plain mapping has one of each name."""
         if isinstance(other, MultiDict):
             return self._lists == other._lists
-        return super().__eq__(other)
+        if isinstance(other, Mapping):
+            return self._lists == {name: [value] for name, value in other.items()}
+        return NotImplemented
 
     def __repr__(self) -> str:
         """All values."""
-        return f"MultiDict({self._lists})"
+        return f"{type(self).__name__}({self._lists})"
 
-    def getlist(self, name: str) -> list[str]:
+    def getlist(self, name: str) -> list[Value]:
         """All values of a name, in order; none where it does not occur."""
         return list(self._lists.get(name, ()))
+
+    def pairs(self) -> Iterator[tuple[str, Value]]:
+        """Every name and value, repeated names too: name by name, each one's values in order."""
+        for name, values in self._lists.items():
+            for value in values:
+                yield name, value

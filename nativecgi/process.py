@@ -3,12 +3,17 @@
 import _thread
 import atexit
 import os
+import signal
 import sys
 import threading
+from types import FrameType
 from typing import NoReturn
 
-from nativecgi.cgi import exchange, log
+from nativecgi import deadline
+from nativecgi.cgi import exchange, log, report
+from nativecgi.limits import Limits
 from nativecgi.response import Handler
+from nativecgi.send import DisconnectedError, send, write
 from nativecgi.streams import flush_streams, keep_stdout
 
 _STDIN = 0
@@ -19,10 +24,11 @@ _USAGE = (
 )
 
 
-def serve(handler: Handler, env: dict[str, str]) -> NoReturn:
+def serve(handler: Handler, env: dict[str, str], limits: Limits | None = None) -> NoReturn:
     """Answer the one request of this process, whose environment is `env`, and leave it.
 
-    Exits with 0 where the answer was written, 1 where it was not, 2 where there is no request.
+    Exits with 0 where the answer was written, 1 where it was not or not all of it, 2 where there
+    is no request.
     """
     if "REQUEST_METHOD" not in env:
         log(_USAGE.format(sys.argv[0] if sys.argv else "PROGRAM"))
@@ -33,10 +39,23 @@ def serve(handler: Handler, env: dict[str, str]) -> NoReturn:
     stdout = keep_stdout()
     status = 1
     try:
-        _write(exchange(handler, env, _STDIN), stdout)
+        output = exchange(handler, env, _STDIN, limits)
+        if isinstance(output, bytes):
+            write(output, stdout)
+        else:
+            # A server that tells a program in this way that the client has gone gives it the
+            # time to close what it has open.
+            signal.signal(signal.SIGTERM, _terminate)
+            try:
+                send(output, stdout)
+            finally:
+                deadline.stop()
+                signal.signal(signal.SIGTERM, signal.SIG_DFL)
         status = 0
-    except OSError as error:
+    except DisconnectedError as error:
         log(f"nativecgi: the answer could not be written: {error}\n")
+    except BaseException as failure:
+        log(report(failure, env, note=" (the answer is incomplete)"))
     finally:
         leave(status)
 
@@ -53,8 +72,6 @@ def leave(status: int) -> NoReturn:
     os._exit(status)
 
 
-def _write(output: bytes, stdout: int) -> None:
-    """Write all of it: a pipe may take it in pieces."""
-    rest = memoryview(output)
-    while rest:
-        rest = rest[os.write(stdout, rest) :]
+def _terminate(_signal: int, _frame: FrameType | None) -> NoReturn:
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)  # another must not break off the closing
+    raise DisconnectedError("terminated by the server")

@@ -8,13 +8,19 @@ from typing import Any
 
 from nativecgi.cgi import exchange
 from nativecgi.decoders import prepare_decoders
+from nativecgi.forms import prepare_forms
 from nativecgi.request import Request
 from nativecgi.response import Response, json, not_found, text
 
 
+def prepare() -> None:
+    """Make what requests need, and not every program."""
+    prepare_decoders()
+    prepare_forms()
+
+
 def rehearse(_env: dict[str, str]) -> None:
     """Answer made-up requests, with a handler that does what most do, to nobody."""
-    prepare_decoders()
     exchange(_greet, {"REQUEST_METHOD": "GET", "PATH_INFO": "/name", "QUERY_STRING": ""}, stdin=0)
     body = b'{"values":[1,2.5,"text",null]}'
     reader, writer = os.pipe()

@@ -8,26 +8,35 @@ from urllib.parse import parse_qsl, quote
 
 import msgspec
 
+from nativecgi.body import read_whole
+from nativecgi.cookies import parse_cookies
+from nativecgi.credentials import BasicCredentials, parse_basic
 from nativecgi.decoders import decoder
 from nativecgi.errors import HTTPError
+from nativecgi.forms import Form, read_form
 from nativecgi.headers import Headers
+from nativecgi.limits import Limits, in_force
 from nativecgi.multidict import MultiDict
+from nativecgi.negotiation import best_match
 
 T = TypeVar("T")
 
-# The largest body that `read` and `json` take into memory, in bytes.
-MAX_BODY = 16 * 1024 * 1024
+# What a query may have as it is (RFC 3986 3.4), and the brackets that browsers leave as they are.
+_QUERY = "%/?:@!$&'()*+,;=~[]"
 
 
 class Request(msgspec.Struct, dict=True, eq=False):
     """A request: the meta-variables that the server set (RFC 3875 4.1) and a body.
 
-    Everything but `env` and `body` is read from these two when it is first asked for.
+    All else is read from these two when it is asked for. Text that is not UTF-8 is kept as
+    os.fsdecode keeps it: os.fsencode gives its bytes.
     """
 
     env: Mapping[str, str]
     # A binary file that ends where the request's body does.
     body: BinaryIO = msgspec.field(default_factory=io.BytesIO)
+    # The limits that the program has set, if any; those in force are in `limits`.
+    program_limits: Limits | None = None
 
     @property
     def method(self) -> str:
@@ -41,16 +50,23 @@ class Request(msgspec.Struct, dict=True, eq=False):
 
     @property
     def path(self) -> str:
-        """The path behind the program's own, decoded by the server: /a/b, or empty."""
+        """The path behind the program's own, decoded by the server: /a/b, or empty.
+
+        Whether an encoded slash is refused, decoded or kept, and whether empty segments are,
+        is the server's choice.
+        """
         return self.env.get("PATH_INFO", "")
 
     @property
     def parts(self) -> list[str]:
-        """The path's segments that are not empty: ["a", "b"] for /a/b, [] for / and for none."""
+        """The path's segments that are not empty: ["a", "b"] for /a/b, [] for / and for none.
+
+        A segment can be ".." where the server lets it through: it is no safe name for a file.
+        """
         return [part for part in self.path.split("/") if part]
 
     @cached_property
-    def query(self) -> MultiDict:
+    def query(self) -> MultiDict[str]:
         """The query string's names and values; empty values are kept."""
         pairs = parse_qsl(
             self.env.get("QUERY_STRING", ""), keep_blank_values=True, errors="surrogateescape"
@@ -61,6 +77,26 @@ class Request(msgspec.Struct, dict=True, eq=False):
     def headers(self) -> Headers:
         """The header fields, by case-insensitive name."""
         return Headers(self.env)
+
+    @cached_property
+    def cookies(self) -> MultiDict[str]:
+        """The cookies; the first of a name is the one set for the most specific path."""
+        return parse_cookies(self.env.get("HTTP_COOKIE", ""))
+
+    @property
+    def basic_credentials(self) -> BasicCredentials | None:
+        """The name and password that the client gives (HTTP Basic); None where it gives none.
+
+        Nobody has checked them. Apache passes them on with `CGIPassAuth On` only.
+        """
+        return parse_basic(self.env.get("HTTP_AUTHORIZATION", ""))
+
+    def accepts(self, *media_types: str) -> str | None:
+        """The one of these that the client prefers (RFC 9110 12.5.1), the first of equals.
+
+        None where it wants none of them: answer 406 then, or what you have.
+        """
+        return best_match(self.env.get("HTTP_ACCEPT", ""), media_types)
 
     @property
     def script_name(self) -> str:
@@ -86,7 +122,7 @@ class Request(msgspec.Struct, dict=True, eq=False):
     def url(self) -> str:
         """The whole address, percent-encoded."""
         path = quote(self.script_name + self.path, safe="/:@!$&'()*+,;=~", errors="surrogateescape")
-        query = self.env.get("QUERY_STRING", "")
+        query = quote(self.env.get("QUERY_STRING", ""), safe=_QUERY, errors="surrogateescape")
         return f"{self.scheme}://{self.host}{path}" + (f"?{query}" if query else "")
 
     @property
@@ -105,23 +141,25 @@ class Request(msgspec.Struct, dict=True, eq=False):
         return self.env.get("CONTENT_TYPE", "")
 
     @property
-    def content_length(self) -> int:
-        """The body's length in bytes, 0 where there is none.
+    def content_length(self) -> int | None:
+        """The body's length in bytes: 0 where there is none, None where the server cannot tell.
 
         Raises HTTPError (400) where the client's is no number (RFC 3875 4.1.2).
         """
         return content_length(self.env)
 
+    @cached_property
+    def limits(self) -> Limits:
+        """The limits in force: the program's own, less what the server's environment changes."""
+        return in_force(self.program_limits, self.env)
+
     def read(self) -> bytes:
         """The rest of the body.
 
-        Raises HTTPError: 413 where it is announced to be longer than MAX_BODY, 400 where it
-        ends before it should.
+        Raises HTTPError: 413 where it is longer than `limits.max_body`, 400 where it ends
+        before it should.
         """
-        length = self.content_length
-        if length > MAX_BODY:
-            raise HTTPError(413, f"The body may have {MAX_BODY} bytes at most.")
-        return self.body.read()
+        return read_whole(self.body, self.content_length, self.limits.max_body)
 
     @overload
     def json(self) -> Any: ...
@@ -142,13 +180,37 @@ class Request(msgspec.Struct, dict=True, eq=False):
         except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
             raise HTTPError(400, str(error)) from error
 
+    def form(self) -> Form:
+        """The body, read as a form: urlencoded or multipart, the latter with uploads.
 
-def content_length(env: Mapping[str, str]) -> int:
+        It is read once; later calls give the same.
+
+        Raises HTTPError: 400 where it is malformed, 413 where it is over one of `limits`, 415
+        where it is of another media type.
+        """
+        return self._form
+
+    @cached_property
+    def _form(self) -> Form:
+        return read_form(self.content_type, self.body, self.content_length, self.limits)
+
+
+def content_length(env: Mapping[str, str]) -> int | None:
     """The meta-variable CONTENT_LENGTH; see Request.content_length."""
-    text = env.get("CONTENT_LENGTH", "")
-    # str.isdigit alone admits digits of other scripts; 18 of ASCII's fit an off_t.
+    text = env.get("CONTENT_LENGTH")
     if not text:
-        return 0
+        return _unannounced(env)
+    # str.isdigit alone admits digits of other scripts; 18 of ASCII's fit an off_t.
     if len(text) > 18 or not (text.isascii() and text.isdigit()):
         raise HTTPError(400, "The Content-Length is not a number of bytes.")
     return int(text)
+
+
+def _unannounced(env: Mapping[str, str]) -> int | None:
+    """Apache hands on a body that was sent in chunks, to its end, without a length."""
+    coding = env.get("HTTP_TRANSFER_ENCODING")
+    if coding is None:
+        return 0
+    if coding.strip().lower() != "chunked":  # it decodes no other (RFC 9112 6.1)
+        raise HTTPError(501, "The body's transfer coding is not supported.")
+    return None

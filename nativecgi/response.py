@@ -1,8 +1,8 @@
 """A handler's answer, and short ways to write the usual ones."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from http import HTTPStatus
-from typing import Any
+from typing import Any, BinaryIO
 from urllib.parse import quote
 
 import msgspec
@@ -18,14 +18,20 @@ _URI = "".join(map(chr, range(128))).translate(dict.fromkeys(map(ord, ' "<>\\^`{
 _PHRASES = {status.value: status.phrase for status in HTTPStatus}
 
 
+# Pieces are sent one by one, as they come; a file from where it stands to its end.
+Body = bytes | str | Iterable[bytes | str] | BinaryIO
+
+
 class Response(msgspec.Struct, eq=False):
     """What to send: a body, a status code and header fields.
 
-    Content-Length is set on the way; Content-Type is text/plain for a body of str, and
-    application/octet-stream for one of bytes, unless `headers` has another.
+    Content-Length is set on the way where the length is known. Content-Type is text/plain for a
+    body of str, and application/octet-stream for any other, unless `headers` has another.
+
+    A body of pieces or a file is closed after use, where it has a method `close`.
     """
 
-    body: bytes | str = b""
+    body: Body = b""
     status: int = 200
     headers: HeaderFields = ()
 
@@ -45,18 +51,54 @@ def html(body: str, status: int = 200, headers: HeaderFields = ()) -> Response:
 
 def json(value: Any, status: int = 200, headers: HeaderFields = ()) -> Response:
     """A value that msgspec can write as JSON: Structs, dicts, lists, datetimes, ..."""
-    return _typed("application/json", msgspec.json.encode(value), status, headers)
+    try:
+        body = msgspec.json.encode(value)
+    except UnicodeEncodeError:  # bytes of a request that are no UTF-8 were kept as surrogates
+        body = msgspec.json.encode(_encodable(msgspec.to_builtins(value)))
+    return _typed("application/json", body, status, headers)
+
+
+def stream(
+    pieces: Iterable[bytes | str],
+    content_type: str = "application/octet-stream",
+    status: int = 200,
+    headers: HeaderFields = (),
+) -> Response:
+    """A body that is sent piece by piece, each as soon as `pieces` gives it.
+
+    The header goes out with the first piece, so that a failure before it is still a 500. One
+    after it ends the program with the answer incomplete: give a Content-Length in `headers`
+    where you know it, since a client cannot tell otherwise.
+
+    Whatever the body of the request is wanted for has to be read before this is returned.
+    """
+    return _typed(content_type, pieces, status, headers)
 
 
 def redirect(location: str, status: int = 302, headers: HeaderFields = ()) -> Response:
     """Send the client elsewhere: 302 for now, 301 for good, 303 to look at a result."""
-    # What a URI cannot hold is percent-encoded (RFC 3986 2); line breaks are for encode to refuse.
-    return Response(b"", status, [("Location", quote(location, safe=_URI)), *pairs(headers)])
+    return Response(b"", status, [("Location", _uri(location)), *pairs(headers)])
+
+
+def local_redirect(path: str) -> Response:
+    """Have the server answer with what it has at `path`, which may end in a query string.
+
+    The client does not see it (RFC 3875 6.2.2); the new request is a GET. nginx sends the client
+    there instead, and lighttpd has to be allowed to (cgi.local-redir).
+    """
+    return Response(b"", 200, [("Location", _uri(path))])
 
 
 def no_content(headers: HeaderFields = ()) -> Response:
     """Done, and nothing to show for it: 204."""
     return Response(b"", 204, headers)
+
+
+def unauthorized(realm: str, message: str = "") -> Response:
+    """Ask for a name and password (HTTP Basic); `realm` tells the user what for: 401."""
+    quoted = realm.replace("\\", "\\\\").replace('"', '\\"')
+    challenge = f'Basic realm="{quoted}", charset="UTF-8"'
+    return error(401, message, headers=[("WWW-Authenticate", challenge)])
 
 
 def not_found(message: str = "") -> Response:
@@ -101,7 +143,25 @@ def answered(handler: Handler, request: Request) -> Response:
     return response
 
 
-def _typed(media_type: str, body: bytes | str, status: int, headers: HeaderFields) -> Response:
+def _uri(text: str) -> str:
+    """RFC 3986 2: what a URI cannot hold percent-encoded; line breaks are for encode to refuse."""
+    return quote(text, safe=_URI, errors="surrogateescape")
+
+
+def _encodable(value: Any) -> Any:
+    """The same built-in value with U+FFFD for what is in no UTF-8."""
+    match value:
+        case str():
+            return value.encode("utf-8", "surrogateescape").decode("utf-8", "replace")
+        case dict():
+            return {_encodable(name): _encodable(item) for name, item in value.items()}
+        case list() | tuple():
+            return [_encodable(item) for item in value]
+        case _:
+            return value
+
+
+def _typed(media_type: str, body: Body, status: int, headers: HeaderFields) -> Response:
     fields = pairs(headers) if headers else []
     for name, _value in fields:
         if name.lower() == "content-type":

@@ -159,7 +159,8 @@ def cgi_bin(builder: Path) -> Path:
     """A folder with all apps and the tests' own, built as users build them."""
     folder = ROOT / "build" / "tests" / "cgi-bin"
     apps = [str(path) for path in (ROOT / "apps").glob("*.py")]
-    apps.append(str(ROOT / "tests" / "apps" / "probe"))
+    own = ("probe", "contract.py", "transfers.py")
+    apps += [str(ROOT / "tests" / "apps" / name) for name in own]
     command = [str(builder), str(ROOT / "build.py"), "-o", str(folder), *apps]
     result = subprocess.run(command, capture_output=True, text=True, check=False)
     assert result.returncode == 0, result.stderr

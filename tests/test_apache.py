@@ -12,7 +12,8 @@ from pathlib import Path
 import pytest
 from msgspec import Struct
 
-from bench.apache import Server, serving
+from servers.apache import serving
+from servers.server import Server
 
 HITS = 500
 
@@ -35,8 +36,7 @@ def hits_file() -> Iterator[Path]:
 
 @pytest.fixture(scope="module")
 def server(cgi_bin: Path, hits_file: Path) -> Iterator[Server]:
-    directives = [f'SetEnv HITCOUNTER_FILE "{hits_file}"']
-    with serving(cgi_bin, modules=["env"], directives=directives) as running:
+    with serving(cgi_bin, environment={"HITCOUNTER_FILE": str(hits_file)}) as running:
         yield running
 
 

@@ -8,9 +8,11 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from nativecgi import HTTPError
-from nativecgi.body import BodyReader
+from nativecgi.body import BodyReader, read_whole
 
 
 @contextmanager
@@ -25,7 +27,7 @@ def pipe_with(data: bytes) -> Iterator[int]:
         os.close(reader)
 
 
-def buffered(descriptor: int, length: int) -> io.BufferedReader:
+def buffered(descriptor: int, length: int | None) -> io.BufferedReader:
     return io.BufferedReader(BodyReader(descriptor, length))
 
 
@@ -131,3 +133,125 @@ def test_drain_of_a_body_that_was_read_reads_nothing() -> None:
         body = BodyReader(stdin, 5)
         body.read()
         body.drain(100)
+
+
+def test_an_input_that_cannot_be_read_is_the_clients_fault() -> None:
+    for length in (5, None):
+        with pytest.raises(HTTPError) as raised:
+            buffered(-1, length).read()
+        assert raised.value.status == 400
+
+
+# --- a body of unknown length ---
+
+
+def test_without_a_length_all_there_is_is_read() -> None:
+    with pipe_with(b"hello") as stdin:
+        body = buffered(stdin, None)
+        assert body.read() == b"hello"
+        assert body.read() == b""
+
+
+def test_without_a_length_nothing_is_a_body_too() -> None:
+    with pipe_with(b"") as stdin:
+        assert buffered(stdin, None).read() == b""
+
+
+def test_the_end_of_a_body_without_a_length_is_asked_for_once() -> None:
+    reader, writer = os.pipe()
+    os.close(writer)
+    body = BodyReader(reader, None)
+    assert body.read(1) == b""
+    os.close(reader)
+    assert body.read(1) == b""
+
+
+def test_drain_of_a_body_without_a_length_reads_to_its_end_or_the_limit() -> None:
+    with pipe_with(b"hello") as stdin:
+        BodyReader(stdin, None).drain(3)
+        assert os.read(stdin, 100) == b"lo"
+    with pipe_with(b"hello") as stdin:
+        BodyReader(stdin, None).drain(100)
+        assert os.read(stdin, 100) == b""
+
+
+# --- after the answer ---
+
+
+@pytest.mark.parametrize("length", [5, None])
+def test_a_body_that_was_drained_cannot_be_read(length: int | None) -> None:
+    with pipe_with(b"hello") as stdin:
+        raw = BodyReader(stdin, length)
+        body = io.BufferedReader(raw)
+        raw.drain(100)
+        with pytest.raises(ValueError, match="read it before the answer is returned"):
+            body.read()
+
+
+# --- the whole of it ---
+
+
+class Counting(io.BytesIO):
+    """A body that notes how many bytes it is asked for at a time."""
+
+    def __init__(self, content: bytes) -> None:
+        super().__init__(content)
+        self.asked: list[int] = []
+
+    def read(self, size: int | None = -1, /) -> bytes:
+        self.asked.append(-1 if size is None else size)
+        return super().read(size)
+
+
+@pytest.mark.parametrize("length", [5, None])
+@pytest.mark.parametrize("limit", [5, 6, 10**6, 10**18, 10**40])
+def test_the_whole_body_is_read_where_it_is_within_the_limit(
+    length: int | None, limit: int
+) -> None:
+    with pipe_with(b"hello") as stdin:
+        assert read_whole(buffered(stdin, length), length, limit) == b"hello"
+
+
+@pytest.mark.parametrize("length", [5, None])
+@pytest.mark.parametrize("limit", [0, 4])
+def test_a_body_over_the_limit_is_413(length: int | None, limit: int) -> None:
+    with pipe_with(b"hello") as stdin, pytest.raises(HTTPError) as raised:
+        read_whole(buffered(stdin, length), length, limit)
+    assert raised.value.status == 413
+    assert raised.value.message == f"The body may have {limit} bytes at most."
+
+
+def test_a_body_that_is_announced_to_be_over_the_limit_is_not_read() -> None:
+    body = Counting(b"hello")
+    with pytest.raises(HTTPError):
+        read_whole(body, 5, 4)
+    assert body.asked == []
+
+
+def test_a_body_without_a_length_is_read_to_one_byte_over_the_limit() -> None:
+    body = Counting(b"x" * 100)
+    with pytest.raises(HTTPError):
+        read_whole(body, None, 10)
+    assert body.tell() == 11
+
+
+def test_no_more_is_asked_for_at_a_time_than_there_is_memory_for() -> None:
+    body = Counting(b"x" * 3_000_000)
+    assert len(read_whole(body, None, 10**15)) == 3_000_000
+    assert max(body.asked) <= 1024 * 1024
+
+
+def test_no_body_has_no_limit_to_be_over() -> None:
+    assert read_whole(io.BytesIO(), 0, 0) == b""
+    assert read_whole(io.BytesIO(), None, 0) == b""
+
+
+@given(st.binary(max_size=50), st.integers(0, 60), st.lists(st.integers(0, 20)))
+def test_however_it_is_read_a_body_is_its_bytes(
+    content: bytes, length: int, sizes: list[int]
+) -> None:
+    with pipe_with(content) as stdin:
+        body = buffered(stdin, min(length, len(content)))
+        pieces = [body.read(size) for size in sizes] + [body.read()]
+        assert b"".join(pieces) == content[:length]
+        assert os.read(stdin, 100) == content[length:]

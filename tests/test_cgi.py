@@ -4,17 +4,33 @@ import contextlib
 import io
 import os
 import re
+import signal
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any, NoReturn
 
 import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-import nativecgi.request
-from nativecgi import HTTPError, Request, Response, cgi, json, no_content, redirect, text
+from nativecgi import (
+    HTTPError,
+    Limits,
+    Request,
+    Response,
+    cgi,
+    deadline,
+    file,
+    json,
+    local_redirect,
+    no_content,
+    redirect,
+    stream,
+    text,
+)
+from nativecgi.deadline import TimeLimitError
 from nativecgi.response import Handler
+from nativecgi.send import Streamed, close
 from tests.test_encode import Parsed, parsed
 
 GET = {"REQUEST_METHOD": "GET", "SCRIPT_NAME": "/cgi-bin/x", "PATH_INFO": "/a"}
@@ -32,10 +48,15 @@ def exchange(handler: Handler, env: Mapping[str, str], body: bytes) -> tuple[byt
     try:
         os.write(writer, body)
         os.close(writer)
-        output = cgi.exchange(handler, env, stdin)
-        return output, os.read(stdin, 65536)
+        return exchange_whole(handler, env, stdin), os.read(stdin, 65536)
     finally:
         os.close(stdin)
+
+
+def exchange_whole(handler: Handler, env: Mapping[str, str], stdin: int) -> bytes:
+    output = cgi.exchange(handler, env, stdin)
+    assert isinstance(output, bytes)
+    return output
 
 
 def posting(body: bytes, length: int | None = None) -> dict[str, str]:
@@ -140,9 +161,9 @@ def test_a_body_shorter_than_announced_is_no_matter_to_who_does_not_read_it() ->
     assert answer(ignore, posting(b"", 9), b"[1, 2").body == b"ignored"
 
 
-def test_a_body_over_the_limit_is_413(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(nativecgi.request, "MAX_BODY", 4)
-    output, rest = exchange(echo, posting(b"hello"), b"hello")
+def test_a_body_over_the_limit_is_413() -> None:
+    limited = posting(b"hello") | {"NATIVECGI_MAX_BODY": "4"}
+    output, rest = exchange(echo, limited, b"hello")
     assert parsed(output).status == 413
     assert rest == b""
 
@@ -163,11 +184,11 @@ def test_closing_the_body_of_one_request_is_no_matter_to_the_next() -> None:
 
 
 def test_an_input_that_cannot_be_read_is_no_matter_to_who_does_not_read_it() -> None:
-    assert parsed(cgi.exchange(ignore, posting(b"hello"), _closed_descriptor())).status == 200
+    assert parsed(exchange_whole(ignore, posting(b"hello"), _closed_descriptor())).status == 200
 
 
 def test_an_input_that_cannot_be_read_is_400_to_who_does() -> None:
-    response = parsed(cgi.exchange(echo, posting(b"hello"), _closed_descriptor()))
+    response = parsed(exchange_whole(echo, posting(b"hello"), _closed_descriptor()))
     assert response.status == 400
 
 
@@ -243,8 +264,8 @@ def test_the_report_is_a_line_and_a_traceback(capsys: pytest.CaptureFixture[str]
     answer(failing(LookupError("no such key")))
     first, second, *_lines, last = capsys.readouterr().err.splitlines()
     assert first == "nativecgi: GET /cgi-bin/x/a: LookupError: no such key"
-    assert second == "Traceback (most recent call last):"
-    assert last == "LookupError: no such key"
+    assert second == "  Traceback (most recent call last):"
+    assert last == "  LookupError: no such key"
 
 
 def test_the_reports_first_line_stays_one_line(capsys: pytest.CaptureFixture[str]) -> None:
@@ -304,6 +325,311 @@ def test_a_failure_that_cannot_be_reported_is_500_all_the_same(
 ) -> None:
     monkeypatch.setattr(sys, "stderr", log)
     assert answer(failing(LookupError())).status == 500
+
+
+# What a client or a message has in it is no line of the log, and no control sequence of a terminal.
+BREAKS = "\r\n\v\f\x1b\x85\u2028\u2029"
+
+
+def test_each_line_of_the_report_but_the_first_is_indented(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    env = GET | {"PATH_INFO": f"/{BREAKS}nativecgi: forged"}
+    failure = LookupError(f"{BREAKS}nativecgi: forged")
+    failure.add_note(f"a note{BREAKS}nativecgi: forged")
+    failure.__cause__ = ValueError(f"a cause{BREAKS}nativecgi: forged")
+    answer(failing(failure), env)
+    first, *others = capsys.readouterr().err.splitlines()
+    assert first.startswith(
+        r"nativecgi: GET /cgi-bin/x/\r\n\x0b\x0c\x1b\x85\u2028\u2029nativecgi: "
+    )
+    assert len(others) > 5
+    assert all(line.startswith("  ") for line in others)
+
+
+@pytest.mark.parametrize("character", [*BREAKS.replace("\n", ""), "\0", "\x07", "\x7f", "\x9b"])
+def test_a_control_character_in_a_traceback_is_escaped(
+    character: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    answer(failing(LookupError(f"a{character}b")))
+    lines = capsys.readouterr().err.split("\n")
+    assert lines[-2] == "  LookupError: a" + ascii(character)[1:-1].replace(r"\r", r"\x0d") + "b"
+    assert all(character not in line for line in lines)
+
+
+def test_other_text_in_a_traceback_is_as_it_is(capsys: pytest.CaptureFixture[str]) -> None:
+    answer(failing(LookupError("ä€😀")))
+    assert capsys.readouterr().err.endswith("\n  LookupError: ä€😀\n")
+
+
+def test_a_note_is_at_the_end_of_the_reports_first_line() -> None:
+    text_ = cgi.report(LookupError("a bug"), GET, note=" (the answer is incomplete)")
+    assert text_ == (
+        "nativecgi: GET /cgi-bin/x/a: LookupError: a bug (the answer is incomplete)\n"
+        "  LookupError: a bug\n"
+    )
+
+
+# --- conditional requests ---
+
+
+def tagged(request: Request) -> Response:
+    headers = {"ETag": '"v1"', "Accept-Ranges": "bytes"}
+    return Response(b"0123456789", headers=headers)
+
+
+@pytest.mark.parametrize("method", ["GET", "HEAD"])
+@pytest.mark.parametrize(
+    ("field", "value", "status"),
+    [
+        ("HTTP_IF_NONE_MATCH", '"v1"', 304),
+        ("HTTP_IF_NONE_MATCH", '"v2"', 200),
+        ("HTTP_IF_MATCH", '"v1"', 200),
+        ("HTTP_IF_MATCH", '"v2"', 412),
+        ("HTTP_IF_RANGE", '"v1"', 200),
+    ],
+)
+def test_a_condition_is_evaluated(method: str, field: str, value: str, status: int) -> None:
+    env = GET | {"REQUEST_METHOD": method, field: value}
+    assert answer(tagged, env).status == status
+
+
+def test_a_range_is_sent_and_nothing_else() -> None:
+    response = answer(tagged, GET | {"HTTP_RANGE": "bytes=2-4"})
+    assert (response.status, response.body) == (206, b"234")
+    assert response.values(b"content-range") == [b"bytes 2-4/10"]
+
+
+def test_a_range_that_is_not_there_is_416() -> None:
+    response = answer(tagged, GET | {"HTTP_RANGE": "bytes=10-"})
+    assert response.status == 416
+    assert response.values(b"content-range") == [b"bytes */10"]
+
+
+def test_a_condition_of_post_is_the_handlers() -> None:
+    assert answer(tagged, posting(b"") | {"HTTP_IF_NONE_MATCH": '"v1"'}).status == 200
+
+
+def test_a_condition_that_fails_on_the_way_is_500_and_closes_the_body() -> None:
+    opened = io.BytesIO(b"x")
+    env = GET | {"HTTP_IF_NONE_MATCH": '"v1"'}
+    with contextlib.redirect_stderr(io.StringIO()) as log:
+        response = answer(lambda _request: Response(opened, headers={"no name": "1"}), env)
+    assert response.status == 500
+    assert opened.closed
+    assert "is not a header field's name" in log.getvalue()
+
+
+# --- bodies in pieces ---
+
+
+def streamed(pieces: Any, env: Mapping[str, str] = GET) -> bytes | Streamed:
+    stdin = os.open(os.devnull, os.O_RDONLY)
+    try:
+        return cgi.exchange(lambda _request: stream(pieces), env, stdin)
+    finally:
+        os.close(stdin)
+
+
+def test_a_stream_is_left_to_be_sent() -> None:
+    output = streamed([b"a", b"b"])
+    assert isinstance(output, Streamed)
+    assert output.head.endswith(b"\r\n\r\na")
+
+
+def test_a_stream_that_fails_at_first_is_500_and_closed(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    class Pieces:
+        closed = False
+
+        def __iter__(self) -> NoReturn:
+            raise LookupError("a bug")
+
+        def close(self) -> None:
+            self.closed = True
+
+    pieces = Pieces()
+    output = streamed(pieces)
+    assert isinstance(output, bytes)
+    assert parsed(output).status == 500
+    assert pieces.closed
+    assert capsys.readouterr().err.startswith("nativecgi: GET /cgi-bin/x/a: LookupError: a bug\n")
+
+
+def test_an_answer_that_cannot_be_sent_is_closed() -> None:
+    opened = io.BytesIO(b"x")
+    with contextlib.redirect_stderr(io.StringIO()):
+        assert answer(lambda _request: Response(opened, 99)).status == 500
+    assert opened.closed
+
+
+def test_the_body_of_a_request_is_gone_once_its_answer_is_returned() -> None:
+    def handle(request: Request) -> Response:
+        def pieces() -> Iterator[bytes]:
+            yield b"a"
+            yield request.read()
+
+        return stream(pieces())
+
+    stdin, writer = os.pipe()
+    os.write(writer, b"hello")
+    os.close(writer)
+    output = cgi.exchange(handle, posting(b"hello"), stdin)
+    assert isinstance(output, Streamed)
+    assert output.rest is not None
+    with pytest.raises(ValueError, match="the body is gone: read it before"):
+        next(output.rest)
+    os.close(stdin)
+
+
+def test_the_body_of_a_request_may_be_read_for_the_first_piece() -> None:
+    def handle(request: Request) -> Response:
+        def pieces() -> Iterator[bytes]:
+            yield request.read()
+
+        return stream(pieces())
+
+    stdin, writer = os.pipe()
+    os.write(writer, b"hello")
+    os.close(writer)
+    output = cgi.exchange(handle, posting(b"hello"), stdin)
+    assert isinstance(output, Streamed)
+    assert output.head.endswith(b"\r\n\r\nhello")
+    os.close(stdin)
+
+
+# --- NPH (RFC 3875 5) ---
+
+NPH = GET | {"SCRIPT_NAME": "/cgi-bin/nph-x", "SERVER_PROTOCOL": "HTTP/1.1"}
+
+
+@pytest.mark.parametrize("name", ["/nph-x", "/cgi-bin/nph-x", "/nph-", "/cgi-bin/nph-x.cgi"])
+def test_a_program_of_that_name_writes_the_whole_answer(name: str) -> None:
+    output, _rest = exchange(greet, NPH | {"SCRIPT_NAME": name}, b"")
+    assert output.startswith(b"HTTP/1.1 200 OK\r\n")
+    assert output.endswith(b"\r\n\r\nHello a")
+
+
+@pytest.mark.parametrize("name", ["/x", "/nph", "/a-nph-x", "/nph-x/y", "/cgi-bin/xnph-", ""])
+def test_a_program_of_another_name_does_not(name: str) -> None:
+    assert answer(greet, NPH | {"SCRIPT_NAME": name}).body == b"Hello a"
+
+
+def test_an_nph_programs_path_makes_no_difference() -> None:
+    assert answer(greet, GET | {"PATH_INFO": "/nph-x"}).body == b"Hello nph-x"
+
+
+@pytest.mark.parametrize(
+    ("handler", "env", "line"),
+    [
+        (failing(LookupError("secret")), {}, b"HTTP/1.1 500 Internal Server Error\r\n"),
+        (failing(HTTPError(404)), {}, b"HTTP/1.1 404 Not Found\r\n"),
+        (greet, {"CONTENT_LENGTH": "x"}, b"HTTP/1.1 400 Bad Request\r\n"),
+        (tagged, {"HTTP_IF_NONE_MATCH": "*"}, b"HTTP/1.1 304 Not Modified\r\n"),
+        (lambda _request: local_redirect("/"), {}, b"HTTP/1.1 500 Internal Server Error\r\n"),
+        (greet, {"REQUEST_METHOD": "HEAD", "SERVER_PROTOCOL": ""}, b"HTTP/1.1 200 OK\r\n"),
+    ],
+)
+def test_an_nph_program_writes_its_errors_as_whole_answers_too(
+    handler: Handler, env: dict[str, str], line: bytes
+) -> None:
+    with contextlib.redirect_stderr(io.StringIO()):
+        output, _rest = exchange(handler, NPH | env, b"")
+    assert output.startswith(line)
+
+
+def test_an_nph_programs_stream_is_in_chunks() -> None:
+    output = streamed([b"a", b"b"], NPH)
+    assert isinstance(output, Streamed)
+    assert output.in_chunks
+    assert output.head.endswith(b"\r\nTransfer-Encoding: chunked\r\n\r\n1\r\na\r\n")
+
+
+@pytest.mark.parametrize("protocol", [{}, {"SERVER_PROTOCOL": "HTTP/1.0"}])
+def test_an_nph_programs_stream_is_in_no_chunks_for_an_older_client(
+    protocol: dict[str, str],
+) -> None:
+    env = GET | {"SCRIPT_NAME": "/nph-x"} | protocol
+    output = streamed([b"a"], env)
+    assert isinstance(output, Streamed)
+    assert not output.in_chunks
+    assert output.head.endswith(b"\r\n\r\na")
+
+
+# --- the time limit ---
+
+
+def timer() -> float:
+    """The seconds that are left until SIGALRM."""
+    return signal.getitimer(signal.ITIMER_REAL)[0]
+
+
+def tell_time(request: Request) -> Response:
+    return text(f"{timer():.0f}")
+
+
+@pytest.mark.parametrize(
+    ("limits", "variable", "seconds"),
+    [
+        (Limits(), "", b"0"),
+        (Limits(), "0", b"0"),
+        (Limits(), "500", b"500"),
+        (Limits(max_seconds=600), "", b"600"),
+        (Limits(max_seconds=600), "500", b"500"),
+        (Limits(max_seconds=600), "0", b"0"),
+    ],
+)
+def test_a_handler_has_the_time_of_the_limit_and_the_variable_wins(
+    limits: Limits, variable: str, seconds: bytes
+) -> None:
+    env = GET | {"NATIVECGI_MAX_SECONDS": variable}
+    output = cgi.exchange(tell_time, env, 0, limits)
+    assert isinstance(output, bytes)
+    assert parsed(output).body == seconds
+    assert timer() == 0
+
+
+@pytest.mark.parametrize("value", ["x", "-1", "1.5", "1s", " 1", "१"])
+def test_a_malformed_time_is_500_and_the_log_says_which(
+    value: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    response = answer(failing(HTTPError(404)), GET | {"NATIVECGI_MAX_SECONDS": value})
+    assert response.status == 500
+    assert "the variable NATIVECGI_MAX_SECONDS of the env" in capsys.readouterr().err.split("\n")[0]
+
+
+def test_a_handler_that_is_late_is_504(capsys: pytest.CaptureFixture[str]) -> None:
+    response = answer(failing(TimeLimitError("late")))
+    assert (response.status, response.body) == (504, b"Gateway Timeout\n")
+    assert capsys.readouterr().err.startswith("nativecgi: GET /cgi-bin/x/a: ")
+
+
+@pytest.mark.parametrize(
+    "handler",
+    [
+        greet,
+        failing(LookupError()),
+        failing(HTTPError(404)),
+        lambda _request: file(__file__),
+        lambda _request: Response(b"", 99),
+    ],
+)
+def test_what_comes_after_the_handler_is_not_its_time(handler: Handler) -> None:
+    with contextlib.redirect_stderr(io.StringIO()):
+        output = cgi.exchange(handler, GET, 0, Limits(max_seconds=500))
+    assert timer() == 0
+    if isinstance(output, Streamed):
+        close(output.source)
+
+
+def test_the_pieces_of_a_stream_are_the_handlers_time() -> None:
+    try:
+        output = cgi.exchange(lambda _request: stream([b"a"]), GET, 0, Limits(max_seconds=500))
+        assert isinstance(output, Streamed)
+        assert timer() > 400
+    finally:
+        deadline.stop()
 
 
 # --- any environment at all ---

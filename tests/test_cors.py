@@ -3,9 +3,8 @@
 import pytest
 
 from nativecgi import HTTPError, Request, Response, cors, text
-from nativecgi.encode import encode
 from nativecgi.response import Handler
-from tests.test_encode import Parsed, parsed
+from tests.test_encode import Parsed, encode, parsed
 
 ORIGIN = "https://app.example"
 SIMPLE = {"REQUEST_METHOD": "GET", "HTTP_ORIGIN": ORIGIN}

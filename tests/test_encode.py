@@ -1,6 +1,9 @@
 """nativecgi.encode: a Response as what a CGI program writes (RFC 3875 6)."""
 
+import io
 import re
+import time
+from collections.abc import Iterator
 from http import HTTPStatus
 from typing import Any, NamedTuple
 
@@ -8,8 +11,10 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from nativecgi import Response, text
-from nativecgi.encode import encode
+from nativecgi import Response, local_redirect, redirect, stream, text
+from nativecgi.dates import parse_date
+from nativecgi.encode import encode as encode_any
+from nativecgi.send import Streamed
 
 # RFC 9110 5.1, 5.5: field-name = token, field-value = VCHAR / obs-text, with SP and HTAB inside.
 # RFC 3875 6.3: one line for a field. The newline is the CR LF that 6.4 leaves to the system.
@@ -20,6 +25,19 @@ STATUS = re.compile(rb"[2-5][0-9]{2} [\t\x20-\x7e\x80-\xff]*\Z")
 CGI_FIELDS = (b"status", b"content-type", b"location")
 # RFC 3875 6.3.4: nothing that has to do with the connection (RFC 9110 7.6.1).
 HOP_BY_HOP = {b"connection", b"keep-alive", b"te", b"trailer", b"transfer-encoding", b"upgrade"}
+
+
+def encode(response: Response, *, omit_body: bool = False) -> bytes:
+    """An answer that is in memory as a whole."""
+    output = encode_any(response, omit_body=omit_body)
+    assert isinstance(output, bytes)
+    return output
+
+
+def nph(response: Response, protocol: str = "HTTP/1.1", *, omit_body: bool = False) -> bytes:
+    """What is sent at first by a program whose output is the client's."""
+    output = encode_any(response, omit_body=omit_body, nph=protocol)
+    return output.head if isinstance(output, Streamed) else output
 
 
 class Parsed(NamedTuple):
@@ -153,6 +171,183 @@ def test_no_content_has_no_length_though_the_handler_gave_one() -> None:
 
 def test_reset_content_has_no_body() -> None:
     assert parsed(encode(Response(b"lost", 205))).body == b""
+
+
+# --- bodies in pieces ---
+
+
+class Unwanted:
+    """Pieces that are not to be made."""
+
+    closed = False
+
+    def __iter__(self) -> Iterator[bytes]:
+        raise AssertionError
+
+    def close(self) -> None:
+        self.closed = True
+
+
+@pytest.mark.parametrize("status", [204, 205, 304])
+def test_an_answer_without_a_body_closes_the_pieces_and_makes_none(status: int) -> None:
+    pieces = Unwanted()
+    assert parsed(encode(Response(pieces, status))).body == b""
+    assert pieces.closed
+
+
+def test_head_closes_the_pieces_and_makes_none() -> None:
+    pieces = Unwanted()
+    output = encode(stream(pieces, "text/x"), omit_body=True)
+    assert output == b"Status: 200 OK\r\nContent-Type: text/x\r\n\r\n"
+    assert pieces.closed
+
+
+def test_a_generator_that_is_not_wanted_is_not_run() -> None:
+    def pieces() -> Iterator[bytes]:
+        raise AssertionError
+        yield b""
+
+    generator = pieces()
+    encode(stream(generator), omit_body=True)
+    assert list(generator) == []
+
+
+def test_head_of_pieces_may_have_their_length() -> None:
+    output = encode(stream(Unwanted(), headers={"Content-Length": "5"}), omit_body=True)
+    assert parsed(output, head=True).values(b"content-length") == [b"5"]
+
+
+def test_of_pieces_the_first_goes_with_the_header() -> None:
+    output = encode_any(stream(iter([b"a", b"b"]), "text/x"))
+    assert isinstance(output, Streamed)
+    assert output.head == b"Status: 200 OK\r\nContent-Type: text/x\r\n\r\na"
+    assert output.rest is not None
+    assert list(output.rest) == [b"b"]
+
+
+def test_a_failure_before_the_first_piece_is_one_of_encode() -> None:
+    def pieces() -> Iterator[bytes]:
+        raise LookupError("a bug")
+        yield b""
+
+    with pytest.raises(LookupError, match="a bug"):
+        encode_any(stream(pieces()))
+
+
+def test_pieces_without_a_type_are_bytes() -> None:
+    output = encode_any(Response([b"a"]))
+    assert isinstance(output, Streamed)
+    assert b"\r\nContent-Type: application/octet-stream\r\n" in output.head
+
+
+@pytest.mark.parametrize("length", ["", "-1", "x", "1.0", "1,1", " 1", "+1", "१"])
+def test_a_length_that_is_no_number_is_refused_for_pieces_too(length: str) -> None:
+    with pytest.raises(ValueError, match="Content-Length"):
+        encode_any(stream([b"a"], headers={"Content-Length": length}))
+
+
+@pytest.mark.parametrize("body", [bytearray(b"a"), memoryview(b"a"), [1, 2], range(3)])
+def test_pieces_that_are_numbers_are_refused(body: Any) -> None:
+    with pytest.raises(TypeError, match="a piece of a body is bytes or str, not int"):
+        encode_any(Response(body))
+
+
+def test_a_file_of_text_is_refused() -> None:
+    with pytest.raises(TypeError, match="binary mode"):
+        encode_any(Response(io.StringIO("x")))
+
+
+# --- local redirects (RFC 3875 6.2.2) ---
+
+
+def test_a_local_redirect_is_its_location_and_nothing_else() -> None:
+    assert encode(local_redirect("/there?a=1")) == b"Location: /there?a=1\r\n\r\n"
+
+
+def test_a_local_redirect_answers_head_too() -> None:
+    assert encode(local_redirect("/there"), omit_body=True) == b"Location: /there\r\n\r\n"
+
+
+@pytest.mark.parametrize("path", ["", "there", "../there", "//b.example/", "https://b.example/"])
+def test_a_local_redirect_goes_to_a_path(path: str) -> None:
+    with pytest.raises(ValueError, match="a local redirect goes to a path"):
+        encode(local_redirect(path))
+
+
+# RFC 3875 6.2.2: "MUST NOT supply any other header fields".
+@pytest.mark.parametrize(
+    "response",
+    [
+        Response(b"x", 200, {"Location": "/"}),
+        Response("", 200, {"Location": "/", "Content-Type": "text/plain"}),
+        Response(b"", 200, [("Set-Cookie", "a=1"), ("location", "/")]),
+        Response([b"x"], 200, {"Location": "/"}),
+    ],
+)
+def test_a_local_redirect_has_nothing_else(response: Response) -> None:
+    with pytest.raises(ValueError, match="is a local redirect"):
+        encode(response)
+
+
+def test_a_local_redirect_needs_a_server_that_follows_it() -> None:
+    with pytest.raises(ValueError, match="a local redirect is the server's"):
+        nph(local_redirect("/there"))
+
+
+# --- NPH (RFC 3875 5): the whole response ---
+
+
+def test_an_nph_programs_answer_has_a_status_line_and_a_date() -> None:
+    before = int(time.time())
+    lines = nph(text("hi")).split(b"\r\n")
+    assert lines[0] == b"HTTP/1.1 200 OK"
+    date = parse_date(lines[2].decode().removeprefix("Date: "))
+    assert date is not None
+    assert before <= date <= time.time()
+    assert lines[1] == b"Connection: close"
+    assert lines[3:] == [
+        b"Content-Type: text/plain; charset=utf-8",
+        b"Content-Length: 2",
+        b"",
+        b"hi",
+    ]
+
+
+def test_an_nph_programs_answer_has_no_field_status() -> None:
+    assert b"\r\nStatus:" not in nph(text("hi", 404))
+    assert nph(text("hi", 404)).startswith(b"HTTP/1.1 404 Not Found\r\n")
+
+
+def test_an_nph_program_may_give_a_date_of_its_own() -> None:
+    date = "Sun, 06 Nov 1994 08:49:37 GMT"
+    output = nph(text("hi", headers={"date": date}))
+    assert output.lower().count(b"\r\ndate: ") == 1
+    assert f"\r\ndate: {date}\r\n".encode() in output
+
+
+@pytest.mark.parametrize("status", [204, 304])
+def test_an_nph_programs_answer_without_a_body_ends_with_its_header(status: int) -> None:
+    output = nph(Response([b"lost"], status))
+    assert output.endswith(b"\r\n\r\n")
+    assert b"Content-Length" not in output
+    assert b"Transfer-Encoding" not in output
+
+
+def test_an_nph_programs_answer_to_head_has_no_body() -> None:
+    assert nph(text("hi"), omit_body=True).endswith(b"\r\nContent-Length: 2\r\n\r\n")
+    assert nph(stream([b"hi"]), omit_body=True).endswith(b"\r\n\r\n")
+
+
+def test_an_nph_program_redirects() -> None:
+    output = nph(redirect("https://a.example/"))
+    assert output.startswith(b"HTTP/1.1 302 Found\r\n")
+    assert b"\r\nLocation: https://a.example/\r\n" in output
+
+
+def test_pieces_whose_length_is_known_are_no_chunks() -> None:
+    output = nph(stream([b"hi"], headers={"Content-Length": "2"}))
+    assert b"chunked" not in output
+    assert output.endswith(b"\r\n\r\nhi")
 
 
 # --- what cannot be sent ---

@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 from elftools.elf.elffile import ELFFile
 
-from nativecgi.request import MAX_BODY
+from nativecgi.limits import DEFAULT_LIMITS
 
 ROOT = Path(__file__).parent.parent
 APPS = ("calculator", "hello", "hitcounter", "httpbin")
@@ -131,7 +131,8 @@ def test_calculator_wants_a_post(run: Run) -> None:
 
 
 def test_a_body_over_the_limit_is_refused_and_not_read(run: Run) -> None:
-    result = run("calculator", body=b"", REQUEST_METHOD="POST", CONTENT_LENGTH=str(MAX_BODY + 1))
+    length = str(DEFAULT_LIMITS.max_body + 1)
+    result = run("calculator", body=b"", REQUEST_METHOD="POST", CONTENT_LENGTH=length)
     assert result.stdout.startswith(b"Status: 413 ")
 
 
@@ -326,7 +327,7 @@ def test_an_exception_is_reported_to_the_log_alone(run: Run) -> None:
     first, *_trace, last = result.stderr.decode().splitlines()
     assert first == "nativecgi: GET /cgi-bin/app/raise: RuntimeError: a secret"
     assert "in handle" in result.stderr.decode()
-    assert last == "RuntimeError: a secret"
+    assert last == "  RuntimeError: a secret"
 
 
 def test_an_http_error_is_the_answer(run: Run) -> None:

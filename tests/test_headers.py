@@ -114,6 +114,10 @@ def test_pairs_takes_a_mapping_or_pairs(
     assert pairs(fields) == expected
 
 
+def test_a_variable_that_no_name_leads_to_is_no_field() -> None:
+    assert dict(Headers({"HTTP_User": "x", "HTTP_ACCEPT": "y"})) == {"Accept": "y"}
+
+
 def test_pairs_gives_a_list_of_its_own() -> None:
     fields = [("A", "1")]
     pairs(fields).append(("B", "2"))

@@ -3,9 +3,12 @@
 import os
 import subprocess
 import sys
+import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from typing import IO
 
 import pytest
 
@@ -188,8 +191,8 @@ def test_an_uncaught_exception_is_reported_in_a_line_and_a_traceback(run: Run) -
     done = run("def handle(request): raise LookupError('secret')", PATH_INFO="/a")
     first, second, *_lines, last = done.stderr.decode().splitlines()
     assert first == "nativecgi: GET /cgi-bin/program/a: LookupError: secret"
-    assert second == "Traceback (most recent call last):"
-    assert last == "LookupError: secret"
+    assert second == "  Traceback (most recent call last):"
+    assert last == "  LookupError: secret"
 
 
 def test_an_uncaught_exception_is_shown_escaped_when_debugging(run: Run) -> None:
@@ -349,6 +352,441 @@ def test_a_failure_without_an_error_log_is_500(program: Write, redirection: str)
 
 def test_a_client_gone_and_no_error_log_is_status_1(program: Write) -> None:
     assert closing(">/dev/full 2>&-", program(HELLO)).returncode == 1
+
+
+# --- streams ---
+
+STREAM = b"Status: 200 OK\r\nContent-Type: application/octet-stream\r\n\r\n"
+# A piece, and one that is made when the test has written a byte to standard input.
+TWO = """
+import os, time
+def pieces():
+    try:
+        yield b"one "
+        os.read(0, 1)
+        yield b"two"
+    finally:
+        print("closed")
+def handle(request):
+    return stream(pieces())
+"""
+
+
+@contextmanager
+def running(command: list[str], **env: str) -> Iterator["subprocess.Popen[bytes]"]:
+    """A program with pipes; it is killed where it does not end by itself."""
+    with subprocess.Popen(
+        command,
+        env=GET | env,
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        bufsize=0,
+    ) as process:
+        timer = threading.Timer(SECONDS, process.kill)
+        timer.start()
+        try:
+            yield process
+            process.wait()
+        finally:
+            timer.cancel()
+            process.kill()
+
+
+def read_until(stream: IO[bytes] | None, end: bytes) -> bytes:
+    """What comes until there is `end`, and not a byte more where the writer waits there."""
+    assert stream
+    received = b""
+    while not received.endswith(end):
+        piece = stream.read(65536)
+        assert piece, received
+        received += piece
+    return received
+
+
+def tell(process: "subprocess.Popen[bytes]") -> None:
+    """Have the program go on."""
+    assert process.stdin
+    process.stdin.write(b"x")
+
+
+def rest(stream: IO[bytes] | None) -> bytes:
+    assert stream
+    return stream.read()
+
+
+def test_a_piece_is_sent_before_the_next_is_made(program: Write) -> None:
+    with running(program(TWO)) as process:
+        assert read_until(process.stdout, b"one ") == STREAM + b"one "
+        tell(process)
+        assert rest(process.stdout) == b"two"
+        assert rest(process.stderr) == b"closed\n"
+    assert process.returncode == 0
+
+
+def test_pieces_are_text_or_bytes_and_may_be_empty(run: Run) -> None:
+    done = run("def handle(request): return stream(['', b'', 'ä', b'x', '', bytearray(b'y')])")
+    assert (done.returncode, done.stdout, done.stderr) == (0, STREAM + "äxy".encode(), b"")
+
+
+@pytest.mark.parametrize("pieces", ["[]", "iter(())", "(x for x in '')", "[b'']"])
+def test_a_stream_without_a_piece_is_an_empty_answer(run: Run, pieces: str) -> None:
+    done = run(f"def handle(request): return stream({pieces})")
+    assert (done.returncode, done.stdout, done.stderr) == (0, STREAM, b"")
+
+
+def test_what_a_generator_prints_goes_to_the_error_log(run: Run) -> None:
+    done = run("""
+import os
+def pieces():
+    print("before", flush=True)
+    yield b"one "
+    print("between", flush=True)
+    os.write(1, b"by descriptor\\n")
+    yield b"two"
+def handle(request):
+    return stream(pieces())
+""")
+    assert done.stdout == STREAM + b"one two"
+    assert done.stderr == b"before\nbetween\nby descriptor\n"
+
+
+def test_a_generator_is_closed_when_the_reader_has_gone(program: Write) -> None:
+    with running(program(TWO)) as process:
+        read_until(process.stdout, b"one ")
+        assert process.stdout
+        process.stdout.close()
+        tell(process)
+        assert rest(process.stderr) == (
+            b"closed\nnativecgi: the answer could not be written: [Errno 32] Broken pipe\n"
+        )
+    assert process.returncode == 1
+
+
+SLEEP = """
+import time
+def pieces():
+    yield b"one "
+    while True:
+        try:
+            print("sleeping")
+            time.sleep(60)
+        except {caught}:
+            print("caught")
+        finally:
+            print("closed")
+def handle(request):
+    return stream(pieces())
+"""
+
+
+# Apache's mod_cgid ends in this way a program whose client has gone.
+@pytest.mark.parametrize("caught", ["ZeroDivisionError", "Exception"])
+def test_a_generator_is_closed_when_the_server_terminates_it(program: Write, caught: str) -> None:
+    with running(program(SLEEP.format(caught=caught))) as process:
+        read_until(process.stderr, b"sleeping\n")
+        process.terminate()
+        assert rest(process.stdout) == STREAM + b"one "
+        assert rest(process.stderr) == (
+            b"closed\nnativecgi: the answer could not be written: terminated by the server\n"
+        )
+    assert process.returncode == 1
+
+
+def test_a_failure_before_the_first_piece_is_500(run: Run) -> None:
+    done = run("""
+def pieces():
+    raise LookupError("secret")
+    yield b"one "
+def handle(request):
+    return stream(pieces())
+""")
+    assert (done.returncode, done.stdout) == (0, ERROR)
+    assert done.stderr.startswith(b"nativecgi: GET /cgi-bin/program: LookupError: secret\n")
+
+
+@pytest.mark.parametrize("failure", ["LookupError('secret')", "SystemExit(3)", "HTTPError(404)"])
+def test_a_failure_after_the_first_piece_is_reported_and_what_was_sent_stays(
+    run: Run, failure: str
+) -> None:
+    done = run(f"""
+def pieces():
+    yield b"one "
+    yield b"two "
+    raise {failure}
+def handle(request):
+    return stream(pieces())
+""")
+    assert (done.returncode, done.stdout) == (1, STREAM + b"one two ")
+    first, *others = done.stderr.splitlines()
+    assert first.startswith(b"nativecgi: GET /cgi-bin/program: ")
+    assert first.endswith(b" (the answer is incomplete)")
+    assert others[0] == b"  Traceback (most recent call last):"
+    assert all(line.startswith(b"  ") for line in others)
+
+
+@pytest.mark.parametrize("piece", ["None", "7", "[b'x']"])
+def test_a_piece_of_another_type_is_a_failure(run: Run, piece: str) -> None:
+    assert run(f"def handle(request): return stream([{piece}])").stdout == ERROR
+    done = run(f"def handle(request): return stream([b'one', {piece}])")
+    assert (done.returncode, done.stdout) == (1, STREAM + b"one")
+    assert b"TypeError: a piece of a body is bytes or str, not " in done.stderr
+
+
+def with_length(length: int) -> str:
+    return f"""
+def handle(request):
+    return stream([b"one ", b"two"], headers={{"Content-Length": "{length}"}})
+"""
+
+
+def test_a_stream_of_the_announced_length_is_complete(run: Run) -> None:
+    done = run(with_length(7))
+    assert (done.returncode, done.stderr) == (0, b"")
+    assert b"\r\nContent-Length: 7\r\n" in done.stdout
+    assert done.stdout.endswith(b"\r\n\r\none two")
+
+
+@pytest.mark.parametrize(
+    ("length", "sent", "why"),
+    [
+        (8, b"one two", b"the body is 1 bytes shorter than its Content-Length"),
+        (6, b"one ", b"the body is longer than its Content-Length"),
+    ],
+)
+def test_a_stream_of_another_length_is_incomplete(
+    run: Run, length: int, sent: bytes, why: bytes
+) -> None:
+    done = run(with_length(length))
+    assert done.returncode == 1
+    assert done.stdout.endswith(b"\r\n\r\n" + sent)
+    assert done.stderr.splitlines()[0].endswith(why + b" (the answer is incomplete)")
+
+
+def test_a_first_piece_that_is_too_long_is_500(run: Run) -> None:
+    done = run(with_length(3))
+    assert (done.returncode, done.stdout) == (0, ERROR)
+
+
+@pytest.mark.parametrize(
+    ("status", "method"), [(200, "HEAD"), (204, "GET"), (205, "GET"), (304, "GET")]
+)
+def test_an_answer_without_a_body_makes_no_piece(run: Run, status: int, method: str) -> None:
+    done = run(
+        f"""
+class Pieces:
+    def __iter__(self):
+        print("made")
+        return iter([b"one"])
+    def close(self):
+        print("closed")
+def handle(request):
+    return stream(Pieces(), status={status})
+""",
+        REQUEST_METHOD=method,
+    )
+    assert (done.returncode, done.stderr) == (0, b"closed\n")
+    assert done.stdout.endswith(b"\r\n\r\n")
+
+
+def test_a_body_cannot_be_read_once_the_first_piece_is_sent(run: Run) -> None:
+    done = run(
+        """
+def handle(request):
+    def pieces():
+        yield b"one "
+        yield request.read()
+    return stream(pieces())
+""",
+        b"hello",
+        REQUEST_METHOD="POST",
+        CONTENT_LENGTH="5",
+    )
+    assert (done.returncode, done.stdout) == (1, STREAM + b"one ")
+    assert b"ValueError: the body is gone: read it before the answer is returned" in done.stderr
+
+
+def test_an_upload_that_was_read_can_be_streamed_back(run: Run) -> None:
+    done = run(
+        """
+def handle(request):
+    upload = request.form().files["file"]
+    return stream(iter(lambda: upload.file.read(1000), b""))
+""",
+        b'--x\r\nContent-Disposition: form-data; name="file"; filename="a"\r\n\r\n'
+        + bytes(100_000)
+        + b"\r\n--x--\r\n",
+        REQUEST_METHOD="POST",
+        CONTENT_LENGTH="100075",
+        CONTENT_TYPE="multipart/form-data; boundary=x",
+    )
+    assert (done.returncode, done.stdout) == (0, STREAM + bytes(100_000))
+
+
+def test_an_nph_programs_stream_that_fails_has_no_last_chunk(run: Run) -> None:
+    done = run(
+        "def handle(request): return stream([b'one', None])", SCRIPT_NAME="/cgi-bin/nph-program"
+    )
+    assert done.returncode == 1
+    assert done.stdout.startswith(b"HTTP/1.1 200 OK\r\n")
+    assert done.stdout.endswith(b"\r\n\r\n3\r\none\r\n")
+
+
+# --- files ---
+
+
+def test_a_file_is_the_answer(run: Run, tmp_path: Path) -> None:
+    (tmp_path / "a.bin").write_bytes(bytes(range(256)) * 10_000)
+    done = run(f"def handle(request): return file('a.bin', root={str(tmp_path)!r})")
+    assert (done.returncode, done.stderr) == (0, b"")
+    assert b"\r\nContent-Length: 2560000\r\n" in done.stdout
+    assert done.stdout.endswith(b"\r\n\r\n" + bytes(range(256)) * 10_000)
+
+
+def test_a_range_of_a_file_is_the_answer(run: Run, tmp_path: Path) -> None:
+    (tmp_path / "a.txt").write_text("line\n" * 100)
+    done = run(
+        f"def handle(request): return file('a.txt', root={str(tmp_path)!r})",
+        HTTP_RANGE="bytes=3-11",
+    )
+    assert (done.returncode, done.stderr) == (0, b"")
+    assert done.stdout.startswith(b"Status: 206 Partial Content\r\n")
+    assert done.stdout.endswith(b"\r\n\r\ne\nline\nli")
+
+
+# --- the time limit ---
+
+LATE = b"nativecgi.deadline.TimeLimitError: the handler has run for longer than it may"
+TIMEOUT = (
+    b"Status: 504 Gateway Timeout\r\nContent-Type: text/plain; charset=utf-8\r\n"
+    b"Content-Length: 16\r\n\r\nGateway Timeout\n"
+)
+LIMITED = "if __name__ == '__main__': run(handle, limits=Limits(max_seconds=1))\n"
+TIME_LEFT = """
+import signal
+def handle(request):
+    return text(f"{signal.getitimer(signal.ITIMER_REAL)[0]:.0f}")
+"""
+
+
+@pytest.mark.parametrize(
+    "work",
+    [
+        "time.sleep(20)",
+        "exec('while True:\\n try: time.sleep(20)\\n except Exception: pass')",
+    ],
+)
+def test_a_handler_that_takes_too_long_is_504(run: Run, work: str) -> None:
+    source = f"import time\ndef handle(request): {work}\n"
+    done = run(source, NATIVECGI_MAX_SECONDS="1")
+    assert (done.returncode, done.stdout) == (0, TIMEOUT)
+    first, *others = done.stderr.splitlines()
+    assert first == b"nativecgi: GET /cgi-bin/program: " + LATE
+    assert all(line.startswith(b"  ") for line in others)
+
+
+def test_a_handler_that_cannot_be_stopped_is_ended(run: Run) -> None:
+    done = run(
+        """
+import collections, itertools
+def handle(request):
+    collections.deque(itertools.count(), maxlen=0)
+"""
+        + LIMITED
+    )
+    assert (done.returncode, done.stdout) == (1, b"")
+    assert done.stderr.startswith(b"Timeout (0:00:02)!\n")
+    assert b" in handle\n" in done.stderr
+
+
+def test_a_stream_that_takes_too_long_is_incomplete(run: Run) -> None:
+    source = """
+import time
+def pieces():
+    try:
+        yield b"one "
+        time.sleep(20)
+    finally:
+        print("closed")
+def handle(request):
+    return stream(pieces())
+"""
+    done = run(source + LIMITED)
+    assert (done.returncode, done.stdout) == (1, STREAM + b"one ")
+    closed, first, *others = done.stderr.splitlines()
+    assert closed == b"closed"
+    assert first == b"nativecgi: GET /cgi-bin/program: " + LATE + b" (the answer is incomplete)"
+    assert all(line.startswith(b"  ") for line in others)
+
+
+@pytest.mark.parametrize(
+    ("bottom", "env", "seconds"),
+    [
+        ("", {}, b"0"),
+        (LIMITED, {}, b"1"),
+        ("", {"NATIVECGI_MAX_SECONDS": "100"}, b"100"),
+        (LIMITED, {"NATIVECGI_MAX_SECONDS": "100"}, b"100"),
+        (LIMITED, {"NATIVECGI_MAX_SECONDS": "0"}, b"0"),
+        (LIMITED, {"NATIVECGI_MAX_SECONDS": ""}, b"1"),
+    ],
+)
+def test_the_limit_is_the_programs_or_the_servers_or_none(
+    run: Run, bottom: str, env: dict[str, str], seconds: bytes
+) -> None:
+    assert run(TIME_LEFT + bottom, **env).stdout == answer(seconds)
+
+
+def test_a_limit_that_is_no_number_is_500_with_its_name_in_the_log(run: Run) -> None:
+    done = run(HELLO, NATIVECGI_MAX_SECONDS="soon")
+    assert (done.returncode, done.stdout) == (0, ERROR)
+    assert done.stderr.splitlines()[0] == (
+        b"nativecgi: GET /cgi-bin/program: ValueError: the variable NATIVECGI_MAX_SECONDS of the "
+        b"environment is no number: 'soon'"
+    )
+
+
+def test_the_time_that_a_client_takes_is_not_the_handlers(program: Write, tmp_path: Path) -> None:
+    (tmp_path / "8M").write_bytes(8_000_000 * b"x")
+    command = program(f"""
+def handle(request):
+    if request.parts:
+        return file("8M", root={str(tmp_path)!r})
+    return text(8_000_000 * "x")
+{LIMITED}""")
+    with running(command) as memory, running(command, PATH_INFO="/file") as disk:
+        for process in (memory, disk):
+            assert process.stdout
+            assert process.stdout.read(8) == b"Status: "
+        time.sleep(2.2)  # longer than the limit, and than the grace after it
+        for process in (memory, disk):
+            assert rest(process.stdout).endswith(8_000_000 * b"x")
+    assert (memory.returncode, disk.returncode) == (0, 0)
+
+
+def test_the_time_that_a_client_takes_to_send_what_nobody_reads_is_not_the_handlers(
+    program: Write,
+) -> None:
+    command = program("def handle(request): return stream([b'one ', b'two'])\n" + LIMITED)
+    with running(command, REQUEST_METHOD="POST", CONTENT_LENGTH="1") as process:
+        time.sleep(2.2)
+        tell(process)
+        assert rest(process.stdout) == STREAM + b"one two"
+    assert process.returncode == 0
+
+
+def test_the_end_of_a_process_is_not_the_handlers_time_either(run: Run) -> None:
+    source = """
+import atexit, time
+def work():
+    time.sleep(2.2)
+    print("worked")
+def handle(request):
+    atexit.register(work)
+    return stream([b"one ", b"two"])
+"""
+    done = run(source + LIMITED)
+    assert (done.returncode, done.stdout) == (0, STREAM + b"one two")
+    assert done.stderr == b"worked\n"
 
 
 # --- standard input ---

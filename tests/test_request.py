@@ -11,9 +11,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-import nativecgi.request
-from nativecgi import HTTPError, Request
+from nativecgi import BasicCredentials, HTTPError, Limits, MultiDict, Request
 from nativecgi.body import BodyReader
+from nativecgi.limits import DEFAULT_LIMITS
 
 
 def request(**env: str) -> Request:
@@ -191,6 +191,21 @@ def test_url_has_the_query_as_it_came() -> None:
     assert one.url == "http://a.example/x?a=%20&b"
 
 
+@pytest.mark.parametrize(
+    ("query", "encoded"),
+    [
+        ("a=\udcff", "a=%FF"),
+        ("ä", "%C3%A4"),
+        ('a="<>', "a=%22%3C%3E"),
+        ("a b\r\n", "a%20b%0D%0A"),
+        ("a[]=1&b=%zz/?:@!$'()*+,;~", "a[]=1&b=%zz/?:@!$'()*+,;~"),
+    ],
+)
+def test_url_percent_encodes_what_a_query_cannot_hold(query: str, encoded: str) -> None:
+    one = request(HTTP_HOST="a.example", SCRIPT_NAME="/x", QUERY_STRING=query)
+    assert one.url == f"http://a.example/x?{encoded}"
+
+
 def test_url_has_scheme_and_port() -> None:
     one = request(HTTPS="on", SERVER_NAME="a.example", SERVER_PORT="8443", SCRIPT_NAME="/x")
     assert one.url == "https://a.example:8443/x"
@@ -252,6 +267,59 @@ def test_a_content_length_that_is_no_number_is_the_clients_fault(text: str) -> N
     assert raised.value.status == 400
 
 
+def test_the_length_of_a_body_in_chunks_is_unknown() -> None:
+    chunked = request(HTTP_TRANSFER_ENCODING="chunked")
+    assert chunked.content_length is None
+    assert request(HTTP_TRANSFER_ENCODING="chunked", CONTENT_LENGTH="").content_length is None
+
+
+def test_a_server_that_has_unpacked_the_chunks_says_how_long_the_body_is() -> None:
+    assert request(HTTP_TRANSFER_ENCODING="chunked", CONTENT_LENGTH="7").content_length == 7
+
+
+# --- cookies, credentials, what is accepted ---
+
+
+def test_cookies_are_those_of_the_field() -> None:
+    one = request(HTTP_COOKIE="a=1; b=2; a=3")
+    assert one.cookies == MultiDict([("a", "1"), ("a", "3"), ("b", "2")])
+    assert one.cookies["a"] == "1"
+
+
+def test_cookies_are_none_where_the_client_has_none() -> None:
+    assert not request().cookies
+
+
+def test_cookies_are_read_once() -> None:
+    one = request(HTTP_COOKIE="a=1")
+    assert one.cookies is one.cookies
+
+
+def test_basic_credentials_are_the_clients() -> None:
+    one = request(HTTP_AUTHORIZATION="Basic QWxhZGRpbjpvcGVuIHNlc2FtZQ==")
+    assert one.basic_credentials == BasicCredentials("Aladdin", "open sesame")
+
+
+@pytest.mark.parametrize("env", [{}, {"HTTP_AUTHORIZATION": "Bearer x"}, {"REMOTE_USER": "ann"}])
+def test_basic_credentials_are_none_where_the_client_gives_none(env: dict[str, str]) -> None:
+    assert Request(env).basic_credentials is None
+
+
+def test_accepts_is_what_the_client_prefers() -> None:
+    one = request(HTTP_ACCEPT="text/html;q=0.5, application/json")
+    assert one.accepts("text/html", "application/json") == "application/json"
+    assert one.accepts("text/html", "text/plain") == "text/html"
+
+
+def test_accepts_is_none_where_the_client_wants_nothing_of_it() -> None:
+    assert request(HTTP_ACCEPT="text/html").accepts("application/json") is None
+    assert request(HTTP_ACCEPT="text/html").accepts() is None
+
+
+def test_a_client_that_says_nothing_accepts_everything() -> None:
+    assert request().accepts("text/html", "application/json") == "text/html"
+
+
 # --- missing and empty (4.1: "does not distinguish between zero-length values and missing") ---
 
 PROPERTIES = {
@@ -268,6 +336,9 @@ PROPERTIES = {
     "REMOTE_USER": "remote_user",
     "CONTENT_TYPE": "content_type",
     "CONTENT_LENGTH": "content_length",
+    "HTTP_COOKIE": "cookies",
+    "HTTP_AUTHORIZATION": "basic_credentials",
+    "NATIVECGI_MAX_BODY": "limits",
 }
 
 
@@ -289,8 +360,8 @@ class Event(msgspec.Struct):
     day: date
 
 
-def posted(body: bytes) -> Request:
-    return Request({"CONTENT_LENGTH": str(len(body))}, io.BytesIO(body))
+def posted(body: bytes, limits: Limits = DEFAULT_LIMITS) -> Request:
+    return Request({"CONTENT_LENGTH": str(len(body))}, io.BytesIO(body), limits)
 
 
 def status_of(error: pytest.ExceptionInfo[HTTPError]) -> int:
@@ -317,17 +388,16 @@ def test_requests_made_without_a_body_do_not_share_one() -> None:
     assert request().read() == b""
 
 
-def test_read_refuses_what_is_announced_to_be_too_long(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(nativecgi.request, "MAX_BODY", 4)
-    assert posted(b"1234").read() == b"1234"
+def test_read_refuses_what_is_announced_to_be_too_long() -> None:
+    limits = Limits(max_body=4)
+    assert posted(b"1234", limits).read() == b"1234"
     with pytest.raises(HTTPError) as raised:
-        posted(b"12345").read()
+        posted(b"12345", limits).read()
     assert status_of(raised) == 413
 
 
-def test_the_limit_is_not_on_the_body_itself(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(nativecgi.request, "MAX_BODY", 4)
-    assert posted(b"12345").body.read() == b"12345"
+def test_the_limit_is_not_on_the_body_itself() -> None:
+    assert posted(b"12345", Limits(max_body=4)).body.read() == b"12345"
 
 
 @pytest.mark.parametrize(
@@ -392,10 +462,9 @@ def test_422_says_what_is_wrong_and_where() -> None:
     assert raised.value.message == "Expected `int`, got `str` - at `$.x`"
 
 
-def test_json_that_is_announced_to_be_too_long_is_413(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(nativecgi.request, "MAX_BODY", 4)
+def test_json_that_is_announced_to_be_too_long_is_413() -> None:
     with pytest.raises(HTTPError) as raised:
-        posted(b'"123"').json()
+        posted(b'"123"', Limits(max_body=4)).json()
     assert status_of(raised) == 413
 
 
@@ -408,3 +477,100 @@ def test_a_body_shorter_than_announced_is_400_be_it_json_or_not() -> None:
         Request({"CONTENT_LENGTH": "4"}, body).json()
     assert status_of(raised) == 400
     os.close(reader)
+
+
+# --- a body in chunks ---
+
+
+def chunked(body: bytes, limits: Limits, content_type: str = "") -> Request:
+    env = {"HTTP_TRANSFER_ENCODING": "chunked", "CONTENT_TYPE": content_type}
+    return Request(env, io.BytesIO(body), limits)
+
+
+def test_a_body_in_chunks_is_read_to_its_end() -> None:
+    assert chunked(b"hello", Limits(max_body=5)).read() == b"hello"
+    assert chunked(b"[1]", Limits(max_body=5)).json() == [1]
+
+
+def test_a_body_in_chunks_over_the_limit_is_413() -> None:
+    with pytest.raises(HTTPError) as raised:
+        chunked(b"hello!", Limits(max_body=5)).read()
+    assert status_of(raised) == 413
+
+
+# --- limits ---
+
+
+def test_limits_are_the_programs_and_the_server_may_change_them() -> None:
+    one = Request({"NATIVECGI_MAX_FORM": "5"}, program_limits=Limits(max_body=4, max_form=9))
+    assert (one.limits.max_body, one.limits.max_form) == (4, 5)
+
+
+def test_limits_are_the_usual_ones_where_nobody_sets_any() -> None:
+    assert request().limits == DEFAULT_LIMITS
+
+
+def test_the_servers_limit_is_the_one_for_read() -> None:
+    one = posted(b"12345", Limits(max_body=9))
+    with pytest.raises(HTTPError) as raised:
+        Request({**one.env, "NATIVECGI_MAX_BODY": "4"}, one.body, one.program_limits).read()
+    assert status_of(raised) == 413
+
+
+# --- forms ---
+
+URLENCODED = "application/x-www-form-urlencoded"
+
+
+def submitted(body: bytes, content_type: str = URLENCODED, limits: Limits | None = None) -> Request:
+    env = {"CONTENT_LENGTH": str(len(body)), "CONTENT_TYPE": content_type}
+    return Request(env, io.BytesIO(body), limits)
+
+
+def test_form_gives_the_fields() -> None:
+    assert submitted(b"a=1&b=x+y&a=").form() == MultiDict([("a", "1"), ("a", ""), ("b", "x y")])
+
+
+def test_form_gives_the_fields_and_uploads_of_a_multipart_body() -> None:
+    body = (
+        b'--x\r\nContent-Disposition: form-data; name="a"\r\n\r\n1\r\n'
+        b'--x\r\nContent-Disposition: form-data; name="b"; filename="c"\r\n\r\n2\r\n--x--\r\n'
+    )
+    form = submitted(body, "multipart/form-data; boundary=x").form()
+    assert form.texts == {"a": "1"}
+    with form.files["b"].file as file:
+        assert file.read() == b"2"
+
+
+def test_form_is_read_once() -> None:
+    one = submitted(b"a=1")
+    assert one.form() is one.form()
+
+
+def test_a_request_without_a_body_has_no_fields() -> None:
+    assert not request().form()
+
+
+@pytest.mark.parametrize("content_type", ["", "application/json", "text/plain", "multipart/mixed"])
+def test_a_form_of_another_media_type_is_415(content_type: str) -> None:
+    with pytest.raises(HTTPError) as raised:
+        submitted(b"a=1", content_type).form()
+    assert status_of(raised) == 415
+
+
+def test_a_malformed_form_is_400() -> None:
+    with pytest.raises(HTTPError) as raised:
+        submitted(b"a=1", "multipart/form-data; boundary=x").form()
+    assert status_of(raised) == 400
+
+
+def test_a_form_over_a_limit_is_413() -> None:
+    with pytest.raises(HTTPError) as raised:
+        submitted(b"a=1&b=2", limits=Limits(max_fields=1)).form()
+    assert status_of(raised) == 413
+
+
+def test_a_form_in_chunks_over_a_limit_is_413() -> None:
+    with pytest.raises(HTTPError) as raised:
+        chunked(b"a=12345", Limits(max_body=5), URLENCODED).form()
+    assert status_of(raised) == 413

@@ -15,21 +15,35 @@ from nativecgi import (
     Request,
     Response,
     bad_request,
+    file,
     html,
     json,
+    local_redirect,
     method_not_allowed,
     no_content,
     not_found,
     redirect,
+    stream,
     text,
+    unauthorized,
 )
-from nativecgi.encode import encode
+from nativecgi.encode import encode as encode_any
 from nativecgi.headers import HeaderFields
 from nativecgi.response import answered, error, phrase
+from nativecgi.send import Streamed, close
 
 PLAIN = ("Content-Type", "text/plain; charset=utf-8")
 PAGE = ("Content-Type", "text/html; charset=utf-8")
 JSON = ("Content-Type", "application/json")
+
+
+def encode(response: Response) -> bytes:
+    """What is sent at first: all of it, unless it is a file's or in pieces."""
+    try:
+        output = encode_any(response)
+        return output.head if isinstance(output, Streamed) else output
+    finally:
+        close(response.body)
 
 
 class Point(msgspec.Struct):
@@ -80,6 +94,8 @@ CONSTRUCTORS: dict[str, Callable[[HeaderFields], Response]] = {
     "json": lambda headers: json("x", headers=headers),
     "redirect": lambda headers: redirect("/", headers=headers),
     "no_content": lambda headers: no_content(headers),
+    "stream": lambda headers: stream([b"x"], headers=headers),
+    "file": lambda headers: file(__file__, headers=headers),
     "error": lambda headers: error(503, headers=headers),
     "HTTPError": lambda headers: raised(HTTPError(503, "", headers)),
 }
@@ -186,6 +202,95 @@ def test_a_media_type_of_ones_own_replaces_the_usual(
 def test_json_of_what_has_no_json_is_the_handlers_fault() -> None:
     with pytest.raises(TypeError):
         json(object())
+
+
+# --- JSON of what came with a request ---
+
+# As bytes of a request are kept that are no UTF-8.
+RAW = b"a\xff".decode("utf-8", "surrogateescape")
+
+
+class Named(msgspec.Struct):
+    name: str
+
+
+@pytest.mark.parametrize(
+    ("value", "body"),
+    [
+        (RAW, '"a\ufffd"'),
+        ([RAW, 1, None], '["a\ufffd",1,null]'),
+        ({"x": {RAW: [RAW]}}, '{"x":{"a\ufffd":["a\ufffd"]}}'),
+        ((RAW,), '["a\ufffd"]'),
+        (Named(RAW), '{"name":"a\ufffd"}'),
+        ([Named(RAW), date(2024, 2, 29), b"\xff"], '[{"name":"a\ufffd"},"2024-02-29","/w=="]'),
+        (["ä€😀", RAW], '["ä€😀","a\ufffd"]'),
+    ],
+)
+def test_json_of_bytes_that_are_no_utf8_has_a_replacement(value: Any, body: str) -> None:
+    assert json(value).body == body.encode()
+
+
+def test_json_of_bytes_that_are_no_utf8_can_be_read() -> None:
+    body = json([RAW] * 3).body
+    assert isinstance(body, bytes)
+    assert msgspec.json.decode(body) == ["a\ufffd"] * 3
+
+
+# --- stream, local_redirect, unauthorized ---
+
+
+def test_a_stream_is_its_pieces_as_they_are() -> None:
+    pieces = iter([b"a"])
+    answer = stream(pieces, "text/csv", 201, [("X-A", "1")])
+    assert answer.body is pieces
+    assert answer.status == 201
+    assert answer.headers == [("X-A", "1"), ("Content-Type", "text/csv")]
+
+
+def test_a_stream_is_of_bytes_where_nobody_says_what_of() -> None:
+    assert stream([]).headers == [("Content-Type", "application/octet-stream")]
+
+
+def test_a_local_redirect_is_a_location_and_no_more() -> None:
+    answer = local_redirect("/a b?ä")
+    assert (answer.status, answer.body) == (200, b"")
+    assert answer.headers == [("Location", "/a%20b?%C3%A4")]
+
+
+# RFC 7617 2 and 2.1.
+@pytest.mark.parametrize(
+    ("realm", "quoted"),
+    [
+        ("WallyWorld", "WallyWorld"),
+        ("foo, bar=1", "foo, bar=1"),
+        ('a "b" \\c', 'a \\"b\\" \\\\c'),
+        ("", ""),
+    ],
+)
+def test_unauthorized_asks_for_a_name_and_password(realm: str, quoted: str) -> None:
+    answer = unauthorized(realm)
+    assert (answer.status, answer.body) == (401, "Unauthorized\n")
+    challenge = f'Basic realm="{quoted}", charset="UTF-8"'
+    assert list(answer.headers) == [("WWW-Authenticate", challenge), PLAIN]
+
+
+def test_unauthorized_may_say_why() -> None:
+    assert unauthorized("x", "Wrong password.").body == "Wrong password.\n"
+
+
+@pytest.mark.parametrize("realm", ["a\r\nSet-Cookie: a=1", "\0"])
+def test_a_realm_that_breaks_the_line_is_refused(realm: str) -> None:
+    with pytest.raises(ValueError, match="header field"):
+        encode(unauthorized(realm))
+
+
+@pytest.mark.parametrize("path", ["/\r\nSet-Cookie: a=1", "/\n", "/\0"])
+def test_a_local_redirect_that_breaks_the_line_is_refused(path: str) -> None:
+    with pytest.raises(ValueError, match="header field"):
+        encode(local_redirect(path))
+
+
+# --- phrases, and what a handler may do instead ---
 
 
 @pytest.mark.parametrize(

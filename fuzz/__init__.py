@@ -1,0 +1,1 @@
+"""Fuzzing: arbitrary bytes as a request, and what has to hold of the answer."""

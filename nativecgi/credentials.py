@@ -1,0 +1,26 @@
+"""A client's name and password (RFC 7617, the Basic authentication scheme)."""
+
+import binascii
+
+from msgspec import Struct
+
+
+class BasicCredentials(Struct, frozen=True):
+    """What a client says to be its user's name and password."""
+
+    username: str
+    password: str
+
+
+def parse_basic(field: str) -> BasicCredentials | None:
+    """The credentials of an Authorization field; None where it has none of this scheme."""
+    scheme, _space, token = field.strip().partition(" ")
+    if scheme.lower() != "basic":
+        return None
+    try:
+        decoded = binascii.a2b_base64(token.strip(), strict_mode=True)
+    except (binascii.Error, ValueError):
+        return None
+    # RFC 7617 2.1: UTF-8 is what we ask for; os.fsencode gives the bytes of what is not.
+    username, colon, password = decoded.decode("utf-8", "surrogateescape").partition(":")
+    return BasicCredentials(username, password) if colon else None

@@ -1,0 +1,119 @@
+"""Sends an answer: from memory, piece by piece, or from a file."""
+
+import errno
+import io
+import os
+import stat
+from collections.abc import Iterator
+from typing import BinaryIO, cast
+
+from msgspec import Struct
+
+_AT_A_TIME = 1024 * 1024  # bytes that one call of sendfile(2) is asked for
+_COPIED = 64 * 1024  # bytes at a time where there is no sendfile
+
+
+class Streamed(Struct):
+    """An encoded answer that is not in memory as a whole."""
+
+    head: bytes  # what is to be sent first: the header, and the first piece
+    rest: Iterator[bytes] | None  # the pieces that follow; None where `source` is a file to copy
+    left: int | None  # how many bytes the rest has to have, where Content-Length says so
+    in_chunks: bool  # whether the rest is to be framed as chunks (RFC 9112 7.1)
+    source: object  # what is to be closed in the end
+
+
+class DisconnectedError(BaseException):
+    """The client, or the server, takes no more of the answer.
+
+    No Exception: a signal can raise it in a handler's generator, which must not catch it as one.
+    """
+
+
+class IncompleteError(Exception):
+    """A body is not as long as its Content-Length."""
+
+
+def send(answer: Streamed, descriptor: int) -> None:
+    """Write all of an answer, and close what it comes from in any case.
+
+    Raises DisconnectedError, IncompleteError, and whatever the pieces raise.
+    """
+    try:
+        write(answer.head, descriptor)
+        if answer.rest is not None:
+            _send_pieces(answer.rest, answer.left, answer.in_chunks, descriptor)
+        else:
+            file = cast(BinaryIO, answer.source)
+            _send_file(file.fileno(), file.tell(), answer.left or 0, descriptor)
+    finally:
+        close(answer.source)
+
+
+def write(output: bytes, descriptor: int) -> None:
+    """Write all of it: a pipe may take it in pieces. Raises DisconnectedError."""
+    rest = memoryview(output)
+    try:
+        while rest:
+            rest = rest[os.write(descriptor, rest) :]
+    except OSError as error:
+        raise DisconnectedError(str(error)) from error
+
+
+def chunk(piece: bytes) -> bytes:
+    """A piece, framed as a chunk; an empty one would be the last (RFC 9112 7.1)."""
+    return b"%x\r\n%b\r\n" % (len(piece), piece) if piece else b""
+
+
+def file_length(body: object) -> int | None:
+    """How many bytes a file has from where it stands; None for what is no regular file."""
+    # Others, such as gzip's, may have a descriptor of a file whose bytes are not theirs.
+    if not isinstance(getattr(body, "raw", body), io.FileIO):
+        return None
+    file = cast(BinaryIO, body)
+    file.flush()  # what was written to it may be in its buffer
+    status = os.fstat(file.fileno())
+    return max(status.st_size - file.tell(), 0) if stat.S_ISREG(status.st_mode) else None
+
+
+def close(body: object) -> None:
+    """Close what a body comes from, if that can be closed."""
+    if (method := getattr(body, "close", None)) is not None:
+        method()
+
+
+def _send_pieces(
+    pieces: Iterator[bytes], left: int | None, in_chunks: bool, descriptor: int
+) -> None:
+    for piece in pieces:
+        if left is not None:
+            left -= len(piece)
+            if left < 0:
+                raise IncompleteError("the body is longer than its Content-Length")
+        write(chunk(piece) if in_chunks else piece, descriptor)
+    if left:
+        raise IncompleteError(f"the body is {left} bytes shorter than its Content-Length")
+    if in_chunks:
+        write(b"0\r\n\r\n", descriptor)
+
+
+def _send_file(file: int, offset: int, left: int, descriptor: int) -> None:
+    """Let the kernel copy a file's next bytes."""
+    while left:
+        sent = _copied(file, offset, min(left, _AT_A_TIME), descriptor)
+        if sent == 0:
+            raise IncompleteError("the file has become shorter while it was sent")
+        offset += sent
+        left -= sent
+
+
+def _copied(file: int, offset: int, count: int, descriptor: int) -> int:
+    try:
+        return os.sendfile(descriptor, file, offset, count)
+    except OSError as error:
+        # sendfile(2): not every file, and none that is opened to append to, can take part.
+        if error.errno not in (errno.EINVAL, errno.ENOSYS):
+            raise DisconnectedError(str(error)) from error
+    data = os.pread(file, min(count, _COPIED), offset)
+    write(data, descriptor)
+    return len(data)
