@@ -45,6 +45,9 @@ def exchange(
     try:
         length = content_length(env)
     except HTTPError as failure:
+        if not env.get("CONTENT_LENGTH"):  # it is the coding: Apache ends the input with the body
+            with suppress(OSError):
+                BodyReader(stdin, None).drain(DRAIN_LIMIT)
         response = error(failure.status, failure.message)
         return encode(response, omit_body=omit_body, nph=nph)
     raw = BodyReader(stdin, length) if length != 0 else None
@@ -56,6 +59,10 @@ def exchange(
         try:
             if not CONDITIONS.isdisjoint(env):  # most requests have none
                 response = select(response, env)
+            output = encode(response, omit_body=omit_body, nph=nph)
+        except HTTPError as failure:  # the first piece is made in there
+            close(response.body)
+            response = error(failure.status, failure.message, failure.headers)
             output = encode(response, omit_body=omit_body, nph=nph)
         except BaseException:
             close(response.body)

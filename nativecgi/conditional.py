@@ -38,7 +38,8 @@ def select(response: Response, env: Mapping[str, str]) -> Response:
     """
     if env.get("REQUEST_METHOD") not in ("GET", "HEAD") or response.status != 200:
         return response
-    fields = {lower_name(name): value for name, value in pairs(response.headers)}
+    response.headers = pairs(response.headers)  # they may be an iterator
+    fields = {lower_name(name): value for name, value in response.headers}
     status = _evaluated(env, fields.get("etag", ""), parse_date(fields.get("last-modified", "")))
     if status == 412:
         close(response.body)

@@ -33,7 +33,10 @@ def cors(
         if request.method == "OPTIONS" and "Access-Control-Request-Method" in request.headers:
             return no_content(preflight)
         response = answered(handler, request)
-        fields = [pair for pair in pairs(response.headers) if pair[0].lower() != _ORIGIN.lower()]
+        own = pairs(response.headers)
+        if response.status == 200 and any(name.lower() == "location" for name, _value in own):
+            return Response(response.body, 200, own)  # a local redirect, which has no other field
+        fields = [pair for pair in own if pair[0].lower() != _ORIGIN.lower()]
         return Response(response.body, response.status, [*fields, *origin])
 
     return handle

@@ -38,7 +38,10 @@ def file(
     given = pairs(headers)
     names = {lower_name(name) for name, _value in given}
     try:
-        opened = open(_below(root, path) if root is not None else path, "rb", opener=_open)  # noqa: SIM115
+        if root is None:
+            opened = open(path, "rb", opener=_open)  # noqa: SIM115
+        else:
+            opened = open(_below(root, path), "rb", opener=_open_resolved)  # noqa: SIM115
     except (OSError, ValueError) as error:
         raise HTTPError(404) from error
     status = os.fstat(opened.fileno())
@@ -50,6 +53,8 @@ def file(
 
 
 def _below(root: str | os.PathLike[str], path: str | os.PathLike[str]) -> str:
+    if os.fspath(path).rpartition("/")[2] in ("", ".", ".."):
+        raise ValueError(f"{path!r} is the path of a folder")
     top = os.path.realpath(root)
     real = os.path.realpath(os.path.join(top, os.fspath(path).lstrip("/")))
     if os.path.commonpath([top, real]) != top:
@@ -60,6 +65,11 @@ def _below(root: str | os.PathLike[str], path: str | os.PathLike[str]) -> str:
 def _open(path: str, flags: int) -> int:
     """Without waiting for a writer, where it is a FIFO."""
     return os.open(path, flags | os.O_NONBLOCK)
+
+
+def _open_resolved(path: str, flags: int) -> int:
+    """What is a link now was none when the path was looked at."""
+    return _open(path, flags | os.O_NOFOLLOW)
 
 
 def _fields(

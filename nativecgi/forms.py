@@ -3,8 +3,9 @@
 import io
 import re
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack
+from functools import cache
 from typing import Any, BinaryIO, cast
 
 from msgspec import Struct
@@ -186,6 +187,11 @@ class _Part:
 
 
 def _temporary_file() -> BinaryIO:
+    return cast(BinaryIO, _spooled()(_IN_MEMORY))
+
+
+@cache
+def _spooled() -> Callable[[int], object]:
     import tempfile
 
     class Spooled(tempfile.SpooledTemporaryFile[bytes]):
@@ -193,7 +199,7 @@ def _temporary_file() -> BinaryIO:
         def __del__(self) -> None:
             self.close()
 
-    return cast(BinaryIO, Spooled(_IN_MEMORY))
+    return Spooled
 
 
 def _as_utf_8(latin_1: str) -> str:

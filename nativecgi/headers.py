@@ -57,6 +57,8 @@ def pairs(fields: HeaderFields) -> list[tuple[str, str]]:
     """A response's fields as a list of its own."""
     if type(fields) is list:  # most are; the other questions take longer
         return fields.copy()
+    if isinstance(fields, tuple) and fields and isinstance(fields[0], str):
+        raise TypeError(f"header fields are a mapping or a list of pairs: [{fields!r}]")
     return list(fields.items() if isinstance(fields, Mapping) else fields)
 
 

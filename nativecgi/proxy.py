@@ -3,11 +3,11 @@
 import re
 from collections.abc import Mapping
 
-from nativecgi.request import Request
+from nativecgi.request import HOST, Request
 from nativecgi.response import Handler, Response
 
-# RFC 9110 7.2 and RFC 3986 3.2.2: a name, an IPv4 address or an IPv6 address in brackets, a port.
-_HOST = re.compile(r"(?:[A-Za-z0-9._~%!$&'()*+;=-]+|\[[0-9A-Fa-f:.]+\])(?::[0-9]+)?")
+# An IPv4 or IPv6 address; whether it is one in truth is the proxy's matter.
+_ADDRESS = re.compile(r"[0-9A-Fa-f:.]+")
 
 
 def behind_proxy(handler: Handler, hops: int = 1) -> Handler:
@@ -16,7 +16,8 @@ def behind_proxy(handler: Handler, hops: int = 1) -> Handler:
     They are in the fields X-Forwarded-Proto, X-Forwarded-Host and X-Forwarded-For, to each of
     which a proxy adds what it saw, behind what it was sent. So the last `hops` values are the
     proxies' own, and all before them the client's, who may write what it likes. Use this only
-    where every request comes through that many proxies, each of which sets all three.
+    where every request comes through that many proxies, each of which adds to all three, in one
+    line, or replaces them where it is the only one; and put it around all other middleware.
 
     Raises ValueError where `hops` is less than 1.
     """
@@ -33,13 +34,14 @@ def behind_proxy(handler: Handler, hops: int = 1) -> Handler:
 def _forwarded(env: Mapping[str, str], hops: int) -> dict[str, str]:
     """The meta-variables that take the place of the server's own."""
     changed: dict[str, str] = {}
-    if address := _hop(env, "HTTP_X_FORWARDED_FOR", hops):
+    address = _hop(env, "HTTP_X_FORWARDED_FOR", hops)
+    if _ADDRESS.fullmatch(address):
         changed |= {"REMOTE_ADDR": address, "REMOTE_HOST": address}
     scheme = _hop(env, "HTTP_X_FORWARDED_PROTO", hops).lower()
     if scheme in ("http", "https"):
         changed |= {"REQUEST_SCHEME": scheme, "HTTPS": "on" if scheme == "https" else ""}
     host = _hop(env, "HTTP_X_FORWARDED_HOST", hops)
-    if _HOST.fullmatch(host):
+    if HOST.fullmatch(host):
         changed["HTTP_HOST"] = host
     return changed
 

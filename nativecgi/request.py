@@ -1,6 +1,7 @@
 """A request as its handler sees it."""
 
 import io
+import re
 from collections.abc import Mapping
 from functools import cached_property
 from typing import Any, BinaryIO, TypeVar, overload
@@ -21,6 +22,8 @@ from nativecgi.negotiation import best_match
 
 T = TypeVar("T")
 
+# RFC 9110 7.2 and RFC 3986 3.2.2: a name, an IPv4 address or an IPv6 address in brackets, a port.
+HOST = re.compile(r"(?:[A-Za-z0-9._~%!$&'()*+;=-]+|\[[0-9A-Fa-f:.]+\])(?::[0-9]+)?")
 # What a query may have as it is (RFC 3986 3.4), and the brackets that browsers leave as they are.
 _QUERY = "%/?:@!$&'()*+,;=~[]"
 
@@ -111,8 +114,12 @@ class Request(msgspec.Struct, dict=True, eq=False):
 
     @property
     def host(self) -> str:
-        """The Host field, or the server's own name, with the port where it is not the usual."""
-        if host := self.env.get("HTTP_HOST"):
+        """The Host field, or the server's own name, with the port where it is not the usual.
+
+        A client may send any name that the server does not refuse.
+        """
+        host = self.env.get("HTTP_HOST", "")
+        if HOST.fullmatch(host):
             return host
         name, port = self.env.get("SERVER_NAME") or "localhost", self.env.get("SERVER_PORT", "")
         usual = {"http": "80", "https": "443"}.get(self.scheme)
@@ -154,12 +161,16 @@ class Request(msgspec.Struct, dict=True, eq=False):
         return in_force(self.program_limits, self.env)
 
     def read(self) -> bytes:
-        """The rest of the body.
+        """The rest of the body; later calls give the same.
 
         Raises HTTPError: 413 where it is longer than `limits.max_body`, 400 where it ends
         before it should.
         """
-        return read_whole(self.body, self.content_length, self.limits.max_body)
+        data: bytes | None = self.__dict__.get("_read")
+        if data is None:
+            data = read_whole(self.body, self.content_length, self.limits.max_body)
+            self.__dict__["_read"] = data
+        return data
 
     @overload
     def json(self) -> Any: ...
@@ -192,7 +203,8 @@ class Request(msgspec.Struct, dict=True, eq=False):
 
     @cached_property
     def _form(self) -> Form:
-        return read_form(self.content_type, self.body, self.content_length, self.limits)
+        body = io.BytesIO(self.__dict__["_read"]) if "_read" in self.__dict__ else self.body
+        return read_form(self.content_type, body, self.content_length, self.limits)
 
 
 def content_length(env: Mapping[str, str]) -> int | None:

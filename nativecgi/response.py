@@ -11,8 +11,9 @@ from nativecgi.errors import HTTPError
 from nativecgi.headers import HeaderFields, pairs
 from nativecgi.request import Request
 
-# ASCII but for what a URI has only percent-encoded.
-_URI = "".join(map(chr, range(128))).translate(dict.fromkeys(map(ord, ' "<>\\^`{|}')))
+# ASCII but for what a URI has only percent-encoded. A tab is: browsers leave it out, and "/\t/x"
+# would be the address of a server.
+_URI = "".join(map(chr, range(128))).translate(dict.fromkeys(map(ord, '\t "<>\\^`{|}')))
 
 # The phrases of the status codes that IANA has registered.
 _PHRASES = {status.value: status.phrase for status in HTTPStatus}
@@ -84,7 +85,8 @@ def local_redirect(path: str) -> Response:
     """Have the server answer with what it has at `path`, which may end in a query string.
 
     The client does not see it (RFC 3875 6.2.2); the new request is a GET. nginx sends the client
-    there instead, and lighttpd has to be allowed to (cgi.local-redir).
+    there instead, and lighttpd has to be allowed to (cgi.local-redir). A path that begins with
+    two slashes is refused: it would be another server's.
     """
     return Response(b"", 200, [("Location", _uri(path))])
 
@@ -94,28 +96,28 @@ def no_content(headers: HeaderFields = ()) -> Response:
     return Response(b"", 204, headers)
 
 
-def unauthorized(realm: str, message: str = "") -> Response:
+def unauthorized(realm: str, message: str = "", headers: HeaderFields = ()) -> Response:
     """Ask for a name and password (HTTP Basic); `realm` tells the user what for: 401."""
     quoted = realm.replace("\\", "\\\\").replace('"', '\\"')
     challenge = f'Basic realm="{quoted}", charset="UTF-8"'
-    return error(401, message, headers=[("WWW-Authenticate", challenge)])
+    return error(401, message, [("WWW-Authenticate", challenge), *pairs(headers)])
 
 
-def not_found(message: str = "") -> Response:
+def not_found(message: str = "", headers: HeaderFields = ()) -> Response:
     """There is nothing at that path: 404."""
-    return error(404, message)
+    return error(404, message, headers)
 
 
-def bad_request(message: str = "") -> Response:
+def bad_request(message: str = "", headers: HeaderFields = ()) -> Response:
     """The request makes no sense, and `message` says why: 400."""
-    return error(400, message)
+    return error(400, message, headers)
 
 
-def method_not_allowed(*methods: str) -> Response:
+def method_not_allowed(*methods: str, headers: HeaderFields = ()) -> Response:
     """The path exists, but only for these methods: 405. GET brings HEAD with it."""
     if "GET" in methods and "HEAD" not in methods:
         methods = (*methods, "HEAD")
-    return error(405, headers=[("Allow", ", ".join(methods))])
+    return error(405, headers=[("Allow", ", ".join(methods)), *pairs(headers)])
 
 
 def error(status: int, message: str = "", headers: HeaderFields = ()) -> Response:

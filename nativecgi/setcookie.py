@@ -61,10 +61,25 @@ def set_cookie(
 
 
 def delete_cookie(
-    request: Request, name: str, *, path: str = "/", domain: str = ""
+    request: Request,
+    name: str,
+    *,
+    path: str = "/",
+    domain: str = "",
+    secure: bool | None = None,
+    same_site: Literal["Lax", "Strict", "None"] = "Lax",
 ) -> tuple[str, str]:
-    """A field that makes the browser forget a cookie, which was set with that path and domain."""
-    return set_cookie(request, name, "", max_age=0, path=path, domain=domain)
+    """A field that makes the browser forget a cookie, which was set with the same of these."""
+    return set_cookie(
+        request,
+        name,
+        "",
+        max_age=0,
+        path=path,
+        domain=domain,
+        secure=secure,
+        same_site=same_site,
+    )
 
 
 def _in(seconds: int) -> str:

@@ -1,5 +1,6 @@
 """sys.stdin, sys.stdout and sys.stderr of a new process."""
 
+import fcntl
 import io
 import os
 import sys
@@ -38,7 +39,8 @@ def keep_stdout() -> int:
     """
     sys.stdout = sys.stderr
     try:
-        answer = os.dup(1)
+        # Above the three, of which one may be closed: who writes to it must not write the answer.
+        answer = fcntl.fcntl(1, fcntl.F_DUPFD_CLOEXEC, 3)
     except OSError:
         answer = -1
     try:

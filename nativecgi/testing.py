@@ -122,7 +122,7 @@ class Client:
             content_type, body = _multipart(_pairs(form or ()), files)
         elif form is not None:
             content_type = "application/x-www-form-urlencoded"
-            body = urlencode(_pairs(form)).encode()
+            body = urlencode(_pairs(form), doseq=True).encode()
         variables = {**_meta_variables(method, url, query), **self._env}
         if body or method in ("POST", "PUT", "PATCH"):
             variables["CONTENT_LENGTH"] = str(len(body))
@@ -267,7 +267,7 @@ def _meta_variables(method: str, url: str, query: Fields) -> dict[str, str]:
     # Two slashes at the beginning of a path are no host's.
     address = urlsplit(f"http://testserver{url}" if url.startswith("/") else url)
     path = unquote_to_bytes(address.path).decode("utf-8", "surrogateescape")
-    query_string = "&".join(filter(None, (address.query, urlencode(_pairs(query)))))
+    query_string = "&".join(filter(None, (address.query, urlencode(_pairs(query), doseq=True))))
     host = address.netloc or "testserver"
     scheme = address.scheme or "http"
     script_name = "/cgi-bin/program"

@@ -703,3 +703,27 @@ def test_whatever_the_server_sets_can_be_read(env: dict[str, str]) -> None:
 def _is_text(value: str) -> bool:
     """Whether an environment can hold it: bytes, as text of UTF-8 with surrogates for others."""
     return re.search("[\ud800-\udc7f\udd00-\udfff]", value) is None
+
+
+def test_an_http_error_before_the_first_piece_is_an_answer(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    def pieces() -> Iterator[bytes]:
+        raise HTTPError(409, "Somebody was faster.")
+        yield b""
+
+    response = answer(lambda _request: stream(pieces()))
+    assert (response.status, response.body) == (409, b"Somebody was faster.\n")
+    assert capsys.readouterr().err == ""
+
+
+def test_a_condition_does_not_cost_a_response_its_fields() -> None:
+    def handle(request: Request) -> Response:
+        return Response(b"x", 200, zip(["X-A"], ["1"], strict=True))
+
+    assert answer(handle, GET | {"HTTP_RANGE": "bytes=0-"}).values(b"x-a") == [b"1"]
+
+
+def test_a_body_in_a_coding_that_is_not_known_is_501_and_drained() -> None:
+    output, rest = exchange(echo, GET | {"HTTP_TRANSFER_ENCODING": "gzip, chunked"}, b"packed")
+    assert (parsed(output).status, rest) == (501, b"")

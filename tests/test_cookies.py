@@ -185,3 +185,9 @@ def test_a_cookie_is_refused_or_arrives_as_it_is(name: str, value: str) -> None:
     except ValueError:
         return
     assert list(parse_cookies(cookie).pairs()) == [(name, value)]
+
+
+def test_a_cookie_for_https_alone_is_deleted_as_one() -> None:
+    _name, field = delete_cookie(Request({}), "__Host-s", secure=True, same_site="None")
+    assert "; Secure" in field
+    assert "; SameSite=None" in field

@@ -2,7 +2,7 @@
 
 import pytest
 
-from nativecgi import HTTPError, Request, Response, cors, text
+from nativecgi import HTTPError, Request, Response, cors, local_redirect, text
 from nativecgi.response import Handler
 from tests.test_encode import Parsed, encode, parsed
 
@@ -174,3 +174,8 @@ def test_a_field_of_the_handlers_own_is_not_doubled() -> None:
 
 def test_cors_twice_is_cors_once() -> None:
     assert allowed_origin(answer(cors(cors(greet)), SIMPLE)) == [b"*"]
+
+
+def test_a_local_redirect_is_left_alone() -> None:
+    handler = cors(lambda _request: local_redirect("/elsewhere"))
+    assert encode(handler(Request(SIMPLE))) == b"Location: /elsewhere\r\n\r\n"

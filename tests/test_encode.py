@@ -246,7 +246,7 @@ def test_a_length_that_is_no_number_is_refused_for_pieces_too(length: str) -> No
         encode_any(stream([b"a"], headers={"Content-Length": length}))
 
 
-@pytest.mark.parametrize("body", [bytearray(b"a"), memoryview(b"a"), [1, 2], range(3)])
+@pytest.mark.parametrize("body", [[1, 2], range(3)])
 def test_pieces_that_are_numbers_are_refused(body: Any) -> None:
     with pytest.raises(TypeError, match="a piece of a body is bytes or str, not int"):
         encode_any(Response(body))
@@ -471,3 +471,19 @@ def test_fields_are_refused_or_arrive_as_they_are(fields: list[tuple[str, str]])
         (name.encode(), value.encode("utf-8", "surrogateescape").strip(b" \t"))
         for name, value in fields
     ]
+
+
+@pytest.mark.parametrize("location", ["//evil.example", "/\t/evil.example", "/\\evil.example"])
+def test_a_local_redirect_to_what_browsers_take_for_a_server_is_refused(location: str) -> None:
+    with pytest.raises(ValueError, match="a local redirect goes to a path"):
+        encode(Response(b"", 200, {"Location": location}))
+
+
+@pytest.mark.parametrize("body", [bytearray(b"ab"), memoryview(b"ab")])
+def test_other_kinds_of_bytes_are_a_body_too(body: Any) -> None:
+    assert encode(Response(body)).endswith(b"\r\nContent-Length: 2\r\n\r\nab")
+
+
+def test_head_has_no_length_that_is_no_number() -> None:
+    with pytest.raises(ValueError, match="no number"):
+        encode(Response(headers={"Content-Length": "abc"}), omit_body=True)

@@ -495,3 +495,11 @@ if __name__ == "__main__":
     )
     (peak,) = re.findall(r"VmHWM:\s+([0-9]+) kB", done.stderr)
     return int(peak)
+
+
+@pytest.mark.parametrize("path", ["a.txt/", "a.txt/.", "a.txt/x/..", "", "."])
+def test_the_path_of_a_folder_is_404(tmp_path: Path, path: str) -> None:
+    (tmp_path / "a.txt").write_bytes(b"x")
+    with pytest.raises(HTTPError) as raised:
+        file(path, root=tmp_path)
+    assert raised.value.status == 404

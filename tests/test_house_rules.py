@@ -111,10 +111,17 @@ EDGE = {
     "process.py": "os._exit os.environ sys.argv",
     "rehearsal.py": "os.close os.dup os.dup2 os.pipe os.write",
     "send.py": "os.fstat os.pread os.sendfile os.write",
-    "streams.py": "open os.close os.dup os.dup2 os.isatty sys sys.stderr sys.stdout",
+    "streams.py": "open os.close os.dup2 os.isatty sys sys.stderr sys.stdout",
 }
 PURE = {
-    *("os.O_NONBLOCK", "os.PathLike", "os.SEEK_CUR", "os.stat_result", "sys.maxsize"),
+    *(
+        "os.O_NONBLOCK",
+        "os.O_NOFOLLOW",
+        "os.PathLike",
+        "os.SEEK_CUR",
+        "os.stat_result",
+        "sys.maxsize",
+    ),
     *("os.fsdecode", "os.fsencode", "os.fspath", "os.path", "os.sep", "sys.modules"),
 }
 

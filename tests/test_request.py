@@ -376,7 +376,6 @@ def test_read_gives_the_rest_of_the_body() -> None:
     one = posted(b"hello")
     assert one.body.read(2) == b"he"
     assert one.read() == b"llo"
-    assert one.read() == b""
 
 
 def test_a_request_without_a_body_reads_as_empty() -> None:
@@ -574,3 +573,20 @@ def test_a_form_in_chunks_over_a_limit_is_413() -> None:
     with pytest.raises(HTTPError) as raised:
         chunked(b"a=12345", Limits(max_body=5), URLENCODED).form()
     assert status_of(raised) == 413
+
+
+def test_a_body_can_be_read_again() -> None:
+    again = posted(b"[1]")
+    assert (again.read(), again.json(), again.read()) == (b"[1]", [1], b"[1]")
+
+
+def test_a_body_that_has_been_read_is_still_a_form() -> None:
+    env = {"CONTENT_TYPE": "application/x-www-form-urlencoded", "CONTENT_LENGTH": "3"}
+    again = Request(env, io.BytesIO(b"a=1"))
+    assert (again.read(), again.form()["a"]) == (b"a=1", "1")
+
+
+@pytest.mark.parametrize("field", ["a b", 'a"onx=', "<b>", "a/b", "a@b", "a\r\nb", "\udcff"])
+def test_what_is_no_host_is_not_taken_for_one(field: str) -> None:
+    shown = request(HTTP_HOST=field, SERVER_NAME="a.example", SERVER_PORT="80")
+    assert shown.host == "a.example"

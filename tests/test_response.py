@@ -94,6 +94,10 @@ CONSTRUCTORS: dict[str, Callable[[HeaderFields], Response]] = {
     "json": lambda headers: json("x", headers=headers),
     "redirect": lambda headers: redirect("/", headers=headers),
     "no_content": lambda headers: no_content(headers),
+    "not_found": lambda headers: not_found(headers=headers),
+    "bad_request": lambda headers: bad_request(headers=headers),
+    "method_not_allowed": lambda headers: method_not_allowed(headers=headers),
+    "unauthorized": lambda headers: unauthorized("x", headers=headers),
     "stream": lambda headers: stream([b"x"], headers=headers),
     "file": lambda headers: file(__file__, headers=headers),
     "error": lambda headers: error(503, headers=headers),
@@ -360,3 +364,13 @@ def test_other_exceptions_are_not_answers() -> None:
 def test_what_is_no_response_is_refused(returned: Any) -> None:
     with pytest.raises(TypeError, match="a handler returns a Response, not "):
         answered(lambda _request: returned, Request({}))
+
+
+# A browser leaves tabs out (WHATWG URL, 4.4), and what is left would be another server's address.
+def test_a_redirect_percent_encodes_a_tab() -> None:
+    assert b"\r\nLocation: /%09/evil.example\r\n" in encode(redirect("/\t/evil.example"))
+
+
+def test_header_fields_that_are_a_single_pair_are_refused_with_a_word_on_what_to_do() -> None:
+    with pytest.raises(TypeError, match="a list of pairs"):
+        encode(text("x", headers=("X-A", "1")))  # type: ignore[arg-type]

@@ -140,6 +140,7 @@ def show(request: Request) -> Response:
             "scheme": request.scheme,
             "host": request.host,
             "remote_addr": request.remote_addr,
+            "remote_user": request.remote_user,
             "content_type": request.content_type,
             "content_length": request.content_length,
             "env": dict(request.env),

@@ -367,6 +367,11 @@ HEADERS = (
         Expected(shows={"username": "Zoë", "password": "é"}),
     ),
     Case(
+        "a name whose password nobody has checked",
+        get("/show", None, ("Authorization", "Basic QWxhZGRpbjpvcGVuOnNlc2FtZQ==")),
+        shown(remote_user=None),
+    ),
+    Case(
         "no name and no password",
         get("/private"),
         Expected(
