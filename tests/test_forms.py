@@ -15,7 +15,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 from werkzeug.formparser import MultiPartParser
 
-from nativecgi import Form, HTTPError, Limits, MultiDict, Upload
+from nativecgi import Form, HTTPError, Limits, MultiDict, Upload, forms
 from nativecgi.forms import read_form
 from nativecgi.limits import DEFAULT_LIMITS
 
@@ -496,7 +496,7 @@ def test_the_files_of_a_form_that_is_refused_are_closed(monkeypatch: pytest.Monk
             super().__init__(max_size)
             made.append(self)
 
-    monkeypatch.setattr(tempfile, "SpooledTemporaryFile", Noted)
+    monkeypatch.setattr(forms, "_spooled", lambda: Noted)
     body = upload(b"a", b"f", b"1" * 100_000) + upload(b"b", b"g", b"2")
     assert status_of(MULTIPART, body) == 400
     assert [file.closed for file in made] == [True] * 4
