@@ -3,6 +3,7 @@
 import socket
 import time
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from functools import partial
 from http.client import HTTPResponse, IncompleteRead, RemoteDisconnected
 from io import BufferedReader
@@ -86,7 +87,9 @@ def behind(server: Server) -> Way:
                 assert _receive(file, ask, server).status != NO_ANSWER
             _send(connection, case.ask, address.path, "Connection: close\r\n")
             answer = _receive(file, case.ask, server)
-            assert file.read() == b"", "more than the answer came"
+            # A server that has not read all it was sent resets the connection when it closes it.
+            with suppress(ConnectionResetError):
+                assert file.read() == b"", "more than the answer came"
             return answer
 
     return answer
