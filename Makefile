@@ -27,7 +27,8 @@ serve: build .venv-dev/ready
 	.venv-dev/bin/python serve.py $(PORT) --folder $(OUT)
 
 test: build .venv-dev/ready
-	tools/require apache2-bin:apache2 nginx-light:nginx fcgiwrap:fcgiwrap lighttpd:lighttpd
+	tools/require apache2-bin:apache2 nginx-light:nginx fcgiwrap:fcgiwrap lighttpd:lighttpd \
+		websocketd:websocketd chromium:chromium
 	.venv-dev/bin/ruff format --check .
 	.venv-dev/bin/ruff check .
 	.venv-dev/bin/mypy
@@ -39,8 +40,12 @@ fuzz: .venv-dev/fuzz
 
 # A peer whose compiler cannot be had is left out.
 bench: build .venv-dev/ready
-	for package in apache2-bin:apache2 wrk:wrk musl-tools:musl-gcc golang-go:go rustc:rustc; do \
-		tools/require $$package || true; done
+	for package in apache2-bin:apache2 wrk:wrk musl-tools:musl-gcc golang-go:go rustc:rustc \
+		cargo:cargo libsqlite3-dev:/usr/include/sqlite3.h \
+		'libdbd-sqlite3-perl:/usr/lib/*/perl5/*/DBD/SQLite.pm' \
+		golang-github-mattn-go-sqlite3-dev:/usr/share/gocode/src/github.com/mattn/go-sqlite3 \
+		'librust-rusqlite-dev:/usr/share/cargo/registry/rusqlite-*'; do \
+		tools/require "$$package" || true; done
 	.venv-dev/bin/python -m bench --ours $(OUT)
 
 install: build

@@ -38,14 +38,15 @@ APPS = ROOT / "apps"
 OUTPUT = ROOT / "dist" / "cgi-bin"
 WORK = ROOT / "build" / "apps"
 
-# The request that a new program is tried with; it runs in an empty folder.
+# The request that a new program is tried with; it runs in an empty folder. HEAD does what GET
+# does, and does not wait for a stream.
 TRIAL = {
     "GATEWAY_INTERFACE": "CGI/1.1",
     "SERVER_PROTOCOL": "HTTP/1.1",
     "SERVER_NAME": "localhost",
     "SERVER_PORT": "80",
     "SCRIPT_NAME": "/cgi-bin/trial",
-    "REQUEST_METHOD": "GET",
+    "REQUEST_METHOD": "HEAD",
     "PATH_INFO": "/",
     "QUERY_STRING": "",
     "REMOTE_ADDR": "127.0.0.1",
@@ -254,7 +255,9 @@ def _sources(xml: Path) -> Iterator[Path]:
             "${sys.prefix}", sys.prefix
         )
         if path and not path.startswith("${"):
-            yield Path(path).expanduser()  # Nuitka writes ~ for the home folder
+            source = Path(path).expanduser()  # Nuitka writes ~ for the home folder
+            if source.exists():  # with multiprocessing there are modules that Nuitka has made up
+                yield source
 
 
 def _is_current(compiled: Compiled, app: App) -> bool:

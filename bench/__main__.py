@@ -6,7 +6,7 @@ from pathlib import Path
 
 from msgspec import Struct
 
-from bench import builds, machine, programs, report, startup, throughput, transfers
+from bench import builds, guestbook, machine, programs, report, startup, throughput, transfers
 from bench.errors import BenchError
 from bench.programs import Program
 from bench.report import Report, Table
@@ -33,7 +33,7 @@ def main() -> int:
     try:
         options = _options()
         if options.only:
-            _bench_transfers(options)
+            _bench_only(options)
         else:
             _bench(options)
     except (BenchError, ServerError) as error:
@@ -65,7 +65,7 @@ def _options() -> Options:
         help="leave the programs' files in the page cache as the build has written them",
     )  # fmt: skip
     parser.add_argument(
-        "--only", choices=["transfers"],
+        "--only", choices=["transfers", "guestbook"],
         help="measure this alone, and leave the rest of the page as it is",
     )  # fmt: skip
     return Options(**vars(parser.parse_args()))
@@ -92,6 +92,7 @@ def _bench(options: Options) -> None:
         skip(f"requests per second through Apache: there is no {tool}")
     else:
         tables.append(_throughput(compared, ours[0]))
+        tables.append(_guestbook(options))
     if tool := transfers.missing():
         skip(f"large transfers through Apache: there is no {tool}")
     else:
@@ -108,13 +109,14 @@ def _bench(options: Options) -> None:
     print(f"written to {options.output}")
 
 
-def _bench_transfers(options: Options) -> None:
-    if tool := transfers.missing():
-        raise BenchError(f"there is no {tool}")
+def _bench_only(options: Options) -> None:
+    missing = transfers.missing() if options.only == "transfers" else throughput.missing()
+    if missing:
+        raise BenchError(f"there is no {missing}")
     if not options.output.exists():
         raise BenchError(f"there is no page {options.output} to put it in")
-    page = report.updated(options.output.read_text(), _transfers())
-    options.output.write_text(page)
+    table = _transfers() if options.only == "transfers" else _guestbook(options)
+    options.output.write_text(report.updated(options.output.read_text(), table))
     print(f"written to {options.output}")
 
 
@@ -133,6 +135,19 @@ def _throughput(compared: list[Program], hello: Program) -> Table:
     seconds = len(served) * throughput.ROUNDS * throughput.SECONDS
     print(f"loading {len(served)} programs through Apache, {seconds} seconds")
     table = report.throughput_table(throughput.measure_all(served, _BUILD / "cgi-bin"))
+    report.show(table)
+    return table
+
+
+def _guestbook(options: Options) -> Table:
+    skipped: list[str] = []
+    print("building guestbooks")
+    ours = guestbook.ours(options.ours.resolve())
+    compared = [ours, *guestbook.build(_BUILD / "guestbook", skipped.append)]
+    seconds = len(compared) * 2 * guestbook.ROUNDS * guestbook.SECONDS
+    print(f"loading {len(compared)} guestbooks through Apache, {seconds} seconds")
+    results = guestbook.measure_all(compared, _BUILD / "cgi-bin")
+    table = report.guestbook_table(results, skipped)
     report.show(table)
     return table
 

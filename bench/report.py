@@ -1,15 +1,17 @@
 """Measurements as tables, on the terminal and in Markdown."""
 
 import re
+import statistics
 import sys
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 
 import rich.table
 from msgspec import Struct
 from rich.console import Console
 
-from bench import throughput, transfers
-from bench.builds import DYNAMIC_C, GO
+from bench import guestbook, throughput, transfers
+from bench.builds import DYNAMIC_C, GO, WSGIREF
+from bench.guestbook import Load, Result
 from bench.programs import Program
 from bench.startup import Timing
 from bench.throughput import Rate
@@ -104,6 +106,54 @@ def transfers_table(rates: Mapping[Transfer, transfers.Rate]) -> Table:
         f"`transfers.sh`, `transfers.c`, `large.py`."
     )
     return Table("Large transfers", head, rows, note)
+
+
+def guestbook_table(results: Mapping[Program, Result], skipped: Sequence[str]) -> Table:
+    """Reads and writes of guestbooks, the fastest reader first."""
+    by_name = {program.name: result for program, result in results.items()}
+    rows = [
+        (
+            name,
+            *_load_cells(result.reads, by_name, lambda other: other.reads),
+            *_load_cells(result.writes, by_name, lambda other: other.writes),
+        )
+        for name, result in sorted(
+            by_name.items(),
+            key=lambda item: -statistics.median(load.rate for load in item[1].reads),
+        )
+    ]
+    columns = ("x C", "x Python", "p50 ms", "p99 ms")
+    head = ("program", "reads/s", *columns, "writes/s", *columns)
+    note = (
+        f"[The guestbook](guestbook.md) through Apache with mod_cgid: a page of "
+        f"{guestbook.ENTRIES} entries from an SQLite database, and an entry that is added to it. "
+        f"All programs have the same statements, pragmas and page, which is compared byte by byte "
+        f"first; each has a database of its own, on a disk. They are loaded by "
+        f"`wrk -t{throughput.THREADS} -c{guestbook.CONNECTIONS} -d{guestbook.SECONDS}s`, on the "
+        f"same machine, first with reads and then with writes; they take turns, in a new order "
+        f"each round, {guestbook.ROUNDS} times. Numbers are medians of the rounds', and ratios "
+        f"medians of the ratios within a round. A status other than 2xx or 3xx, a socket error, or "
+        f"an entry that is lost ends the benchmark with an error. The sources are in "
+        f"`bench/peers/guestbook*`."
+    )
+    if skipped:
+        note += f" Not measured: {'; '.join(skipped)}."
+    return Table("A guestbook", head, rows, note)
+
+
+def _load_cells(
+    loads: Sequence[Load],
+    results: Mapping[str, Result],
+    of: Callable[[Result], Sequence[Load]],
+) -> Iterator[str]:
+    yield f"{statistics.median(load.rate for load in loads):,.0f}"
+    for name in (guestbook.C, WSGIREF):
+        other = results.get(name)
+        pairs = zip(loads, of(other), strict=True) if other else ()
+        ratios = [one.rate / two.rate for one, two in pairs]
+        yield f"{statistics.median(ratios):.2f}" if ratios else "-"
+    yield f"{statistics.median(load.p50 for load in loads):.1f}"
+    yield f"{statistics.median(load.p99 for load in loads):.0f}"
 
 
 def show(table: Table) -> None:

@@ -12,6 +12,7 @@ if __name__ == "__main__":
 from nativecgi.cors import cors
 from nativecgi.credentials import BasicCredentials
 from nativecgi.errors import HTTPError
+from nativecgi.events import Event, event_stream
 from nativecgi.files import file
 from nativecgi.forms import Form, Upload
 from nativecgi.headers import Headers
@@ -40,6 +41,7 @@ from nativecgi.setcookie import delete_cookie, set_cookie
 
 __all__ = [
     "BasicCredentials",
+    "Event",
     "Form",
     "HTTPError",
     "Handler",
@@ -55,6 +57,7 @@ __all__ = [
     "behind_proxy",
     "cors",
     "delete_cookie",
+    "event_stream",
     "file",
     "html",
     "json",

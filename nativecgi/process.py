@@ -33,9 +33,7 @@ def serve(handler: Handler, env: dict[str, str], limits: Limits | None = None) -
     if "REQUEST_METHOD" not in env:
         log(_USAGE.format(sys.argv[0] if sys.argv else "PROGRAM"))
         leave(2)
-    # A client's `Proxy:` field must not become the proxy of the requests we make (httpoxy).
-    if env.pop("HTTP_PROXY", None) is not None:
-        del os.environ["HTTP_PROXY"]
+    forget_proxy(env)
     stdout = keep_stdout()
     status = 1
     try:
@@ -58,6 +56,12 @@ def serve(handler: Handler, env: dict[str, str], limits: Limits | None = None) -
         log(report(failure, env, note=" (the answer is incomplete)"))
     finally:
         leave(status)
+
+
+def forget_proxy(env: dict[str, str]) -> None:
+    """A client's `Proxy:` field must not become the proxy of the requests we make (httpoxy)."""
+    if env.pop("HTTP_PROXY", None) is not None:
+        del os.environ["HTTP_PROXY"]
 
 
 def leave(status: int) -> NoReturn:

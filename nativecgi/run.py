@@ -17,9 +17,14 @@ def run(handler: Handler, *, limits: Limits | None = None) -> NoReturn:
     In a build the program is frozen here, after everything it imports and before anything it
     reads; so call this last, under `if __name__ == "__main__":`.
     """
+    answer(handler, reach(prepare, rehearse), limits)
+
+
+def answer(handler: Handler, env: dict[str, str], limits: Limits | None) -> NoReturn:
+    """Answer the request of a process that has begun, with the hooks for it."""
 
     def handle(request: Request) -> Response:
         run_after_thaw()  # here, so that what a hook raises is answered too
         return handler(request)
 
-    serve(handle, reach(prepare, rehearse), limits)
+    serve(handle, env, limits)

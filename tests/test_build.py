@@ -190,3 +190,13 @@ def test_install_copies_the_programs_and_nothing_else(cgi_bin: Path, tmp_path: P
     assert result.returncode == 0, result.stderr
     (installed,) = (tmp_path / "a root" / "cgi").iterdir()
     assert (installed.name, installed.stat().st_mode & 0o777) == ("hello", 0o755)
+
+
+def test_a_module_that_nuitka_has_made_up_is_no_source(tmp_path: Path) -> None:
+    """A program with multiprocessing, as asyncio is, gets some that are no files."""
+    real, report = tmp_path / "real.py", tmp_path / "report.xml"
+    real.touch()
+    paths = (real, tmp_path / "__parents_main__-preLoad.py")
+    modules = "".join(f'<module source_path="{path}"/>' for path in paths)
+    report.write_text(f"<report>{modules}</report>")
+    assert list(build._sources(report)) == [real]

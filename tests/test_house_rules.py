@@ -112,6 +112,7 @@ EDGE = {
     "rehearsal.py": "os.close os.dup os.dup2 os.pipe os.write",
     "send.py": "os.fstat os.pread os.sendfile os.write",
     "streams.py": "open os.close os.dup2 os.isatty sys sys.stderr sys.stdout",
+    "websocket.py": "open",
 }
 PURE = {
     *(

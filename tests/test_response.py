@@ -15,6 +15,7 @@ from nativecgi import (
     Request,
     Response,
     bad_request,
+    event_stream,
     file,
     html,
     json,
@@ -100,6 +101,7 @@ CONSTRUCTORS: dict[str, Callable[[HeaderFields], Response]] = {
     "unauthorized": lambda headers: unauthorized("x", headers=headers),
     "stream": lambda headers: stream([b"x"], headers=headers),
     "file": lambda headers: file(__file__, headers=headers),
+    "event_stream": lambda headers: event_stream(["x"], headers=headers),
     "error": lambda headers: error(503, headers=headers),
     "HTTPError": lambda headers: raised(HTTPError(503, "", headers)),
 }
