@@ -4,28 +4,30 @@ GUESTBOOK_DB is the path of an SQLite database, which is made with the first ent
 mode, so that nobody who reads waits for one who writes.
 """
 
+import io
 import os
 import sqlite3
 import sys
-from collections.abc import Iterator
 from contextlib import closing, suppress
 from html import escape
 from urllib.parse import quote
 
 from nativecgi import (
     HTTPError,
+    MultiDict,
     Request,
     Response,
+    before_freeze,
     html,
     method_not_allowed,
     not_found,
     redirect,
     run,
 )
-from nativecgi.multidict import MultiDict
 
 SECONDS = 5  # that one who writes waits for the others
 MOST_CHARACTERS = {"name": 80, "message": 2000}
+NOT_TO_WRITE = {sqlite3.SQLITE_READONLY, sqlite3.SQLITE_CANTOPEN}
 
 SCHEMA = """
 CREATE TABLE IF NOT EXISTS entries (
@@ -75,8 +77,7 @@ def handle(request: Request) -> Response:
     try:
         return answer(request, database_path(request))
     except sqlite3.OperationalError as error:
-        # The low byte tells the kind of failure.
-        if error.sqlite_errorcode & 0xFF != sqlite3.SQLITE_BUSY:
+        if kind(error) != sqlite3.SQLITE_BUSY:
             raise
         busy = "Many are signing at this moment. Please try again."
         raise HTTPError(503, busy, {"Retry-After": str(SECONDS)}) from error
@@ -117,28 +118,29 @@ def field(texts: MultiDict[str], name: str) -> str:
 def last_articles(path: str) -> list[str]:
     try:
         os.stat(path)
-        return list(articles(path))
+        return articles(connected(path))
     except FileNotFoundError:
         return []
     except sqlite3.OperationalError as error:
         if is_empty(error):
             return []
-        if error.sqlite_errorcode & 0xFF != sqlite3.SQLITE_CANTOPEN:
-            raise
         file = os.path.realpath(path)
-        if os.path.exists(f"{file}-wal"):
+        if kind(error) not in NOT_TO_WRITE or os.path.exists(f"{file}-wal"):
             raise
-    # Nobody has it open, and we must not write beside it, where WAL mode needs files.
-    return list(articles(f"file:{quote(file)}?immutable=1"))
+    # Nobody has it open, and WAL mode needs files beside it, which are not ours to make.
+    return articles(connected(f"file:{quote(file)}?immutable=1"))
 
 
-def articles(path: str) -> Iterator[str]:
-    with closing(connected(path)) as connection:
-        for name, message, created in connection.execute(LAST):
-            yield (
-                f'<article><h2>{escape(name)}</h2><time datetime="{created}Z">{created} UTC</time>'
-                f"<p>{escape(message)}</p></article>\n"
-            )
+def articles(connection: sqlite3.Connection) -> list[str]:
+    with closing(connection):
+        return [article(*row) for row in connection.execute(LAST)]
+
+
+def article(name: str, message: str, created: str) -> str:
+    return (
+        f'<article><h2>{escape(name)}</h2><time datetime="{created}Z">{created} UTC</time>'
+        f"<p>{escape(message)}</p></article>\n"
+    )
 
 
 def add_entry(path: str, name: str, message: str) -> None:
@@ -155,6 +157,11 @@ def add_entry(path: str, name: str, message: str) -> None:
             connection.execute(ADD, (name, message))
 
 
+def kind(error: sqlite3.OperationalError) -> int:
+    """SQLite's primary result code."""
+    return error.sqlite_errorcode & 0xFF
+
+
 def is_empty(error: sqlite3.OperationalError) -> bool:
     """Whether it is that of a database whose first entry is still to come."""
     return str(error) == "no such table: entries"
@@ -163,6 +170,23 @@ def is_empty(error: sqlite3.OperationalError) -> bool:
 def connected(path: str) -> sqlite3.Connection:
     """Each statement is a transaction of its own."""
     return sqlite3.connect(path, timeout=SECONDS, isolation_level=None, uri=True)
+
+
+@before_freeze
+def rehearse() -> None:
+    """Fill the caches that each process would fill for itself: those of Python and SQLite."""
+    body = b"name=Ann&message=Hello%21"
+    env = {
+        "REQUEST_METHOD": "POST",
+        "CONTENT_TYPE": "application/x-www-form-urlencoded",
+        "CONTENT_LENGTH": str(len(body)),
+        "GUESTBOOK_DB": ":memory:",
+    }
+    handle(Request(env, io.BytesIO(body)))
+    connection = connected(":memory:")
+    connection.execute(SCHEMA)
+    connection.execute(ADD, ("Ann", "Hello!"))
+    html(HEAD + "".join(articles(connection)))
 
 
 if __name__ == "__main__":
