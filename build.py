@@ -391,7 +391,7 @@ def build_all(
 
 def table(built: dict[str, Built]) -> Table:
     """What was built, a row an app."""
-    result = Table("app", "compiled in", "size", "per request", "answer to GET /", "")
+    result = Table("app", "compiled in", "size", "per request", "answer to HEAD /", "")
     for name, program in sorted(built.items()):
         result.add_row(
             name,
