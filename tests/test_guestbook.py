@@ -1,4 +1,4 @@
-"""The guestbook, in process, as a built program and behind Apache."""
+"""The guestbook, in process, as a built program and behind servers."""
 
 import http.client
 import os
@@ -7,9 +7,9 @@ import sqlite3
 import subprocess
 import tempfile
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import closing
+from contextlib import AbstractContextManager, closing
 from pathlib import Path
 from urllib.parse import urlencode, urlsplit
 
@@ -17,7 +17,7 @@ import pytest
 
 from apps import guestbook
 from nativecgi.testing import Answer, Client, parse_answer
-from servers.apache import serving
+from servers import apache, lighttpd, nginx
 from servers.server import Server
 
 ENTRIES, CLIENTS, READERS = 2000, 32, 4
@@ -401,7 +401,7 @@ def test_a_database_that_one_may_not_read_is_an_error(shared: Path) -> None:
     assert "unable to open database file" in answer.log
 
 
-# --- behind Apache ---
+# --- behind servers ---
 
 
 @pytest.fixture(scope="module")
@@ -414,7 +414,7 @@ def served() -> Iterator[Path]:
 
 @pytest.fixture(scope="module")
 def server(cgi_bin: Path, served: Path) -> Iterator[Server]:
-    with serving(cgi_bin, environment={"GUESTBOOK_DB": str(served)}) as running:
+    with apache.serving(cgi_bin, environment={"GUESTBOOK_DB": str(served)}) as running:
         yield running
 
 
@@ -454,9 +454,17 @@ def test_no_entry_is_lost_while_many_write_and_read(server: Server, served: Path
     assert server.error_log.read_text().count("guestbook") == 0
 
 
-def test_the_page_behind_apache(server: Server) -> None:
-    exchange(server, {"name": "Zoë", "message": "<b>"})
-    status, page = exchange(server)
+@pytest.mark.parametrize("serve", [apache.serving, nginx.serving, lighttpd.serving])
+def test_it_is_read_and_signed_behind_each_server(
+    cgi_bin: Path, serve: Callable[..., AbstractContextManager[Server]]
+) -> None:
+    with tempfile.TemporaryDirectory(prefix="guestbook-") as folder:
+        Path(folder).chmod(0o777)
+        environment = {"GUESTBOOK_DB": f"{folder}/guestbook.db"}
+        with serve(cgi_bin, environment=environment) as server:
+            assert "Nobody has signed yet" in exchange(server)[1]
+            assert exchange(server, {"name": "Zoë", "message": "<b>"})[0] == 303
+            status, page = exchange(server)
     assert status == 200
     assert "<h2>Zoë</h2>" in page
     assert "<p>&lt;b&gt;</p>" in page
