@@ -15,7 +15,7 @@ from nativecgi.encode import encode
 from nativecgi.errors import HTTPError
 from nativecgi.limits import Limits, in_force
 from nativecgi.request import Request, content_length
-from nativecgi.response import Handler, Response, answered, error
+from nativecgi.response import Handler, Response, answered, error, refusal
 from nativecgi.send import Streamed, close
 
 # How much of an unread body is read and forgotten, in bytes; a client that sends more finds its
@@ -46,27 +46,14 @@ def exchange(
         length = content_length(env)
     except HTTPError as failure:
         if not env.get("CONTENT_LENGTH"):  # it is the coding: Apache ends the input with the body
-            with suppress(OSError):
-                BodyReader(stdin, None).drain(DRAIN_LIMIT)
-        response = error(failure.status, failure.message)
-        return encode(response, omit_body=omit_body, nph=nph)
+            _drain(BodyReader(stdin, None))
+        return encode(refusal(failure), omit_body=omit_body, nph=nph)
     raw = BodyReader(stdin, length) if length != 0 else None
     body: BinaryIO = io.BufferedReader(raw) if raw else io.BytesIO()
     try:
         if limits is not None or "NATIVECGI_MAX_SECONDS" in env:
             is_timed = _start_deadline(env, limits)
-        response = answered(handler, Request(env, body, limits))
-        try:
-            if not CONDITIONS.isdisjoint(env):  # most requests have none
-                response = select(response, env)
-            output = encode(response, omit_body=omit_body, nph=nph)
-        except HTTPError as failure:  # the first piece is made in there
-            close(response.body)
-            response = error(failure.status, failure.message, failure.headers)
-            output = encode(response, omit_body=omit_body, nph=nph)
-        except BaseException:
-            close(response.body)
-            raise
+        output = _output(handler, Request(env, body, limits), omit_body, nph)
         if is_timed:
             left = deadline.stop()
     except BaseException as failure:
@@ -75,14 +62,33 @@ def exchange(
         text = report(failure, env)
         log(text)
         output = encode(_failed(failure, text, env), omit_body=omit_body, nph=nph)
-    # Apache's mod_cgid and fcgiwrap lose the answer of a program that leaves input unread.
     if raw:
-        with suppress(OSError):
-            raw.drain(DRAIN_LIMIT)
+        _drain(raw)
     # Pieces are still to be made; all else is the client's time.
     if left and isinstance(output, Streamed) and output.rest is not None:
         deadline.start(left)
     return output
+
+
+def _output(
+    handler: Handler, request: Request, omit_body: bool, nph: str | None
+) -> bytes | Streamed:
+    response = answered(handler, request)
+    try:
+        if not CONDITIONS.isdisjoint(request.env):  # most requests have none
+            response = select(response, request.env)
+        return encode(response, omit_body=omit_body, nph=nph)
+    except BaseException as failure:
+        close(response.body)
+        if isinstance(failure, HTTPError):  # of the first piece, which is made in there
+            return encode(refusal(failure), omit_body=omit_body, nph=nph)
+        raise
+
+
+def _drain(raw: BodyReader) -> None:
+    """Apache's mod_cgid and fcgiwrap lose the answer of a program that leaves input unread."""
+    with suppress(OSError):
+        raw.drain(DRAIN_LIMIT)
 
 
 def log(text: str) -> None:

@@ -1,7 +1,6 @@
 """What a form sends: fields of text, and uploads (WHATWG HTML, "form submission"; RFC 7578)."""
 
 import io
-import re
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
@@ -14,15 +13,12 @@ from nativecgi.body import read_whole
 from nativecgi.errors import HTTPError
 from nativecgi.limits import Limits
 from nativecgi.multidict import MultiDict
+from nativecgi.urlencoded import parse_urlencoded
 
 _URLENCODED = "application/x-www-form-urlencoded"
 _MULTIPART = "multipart/form-data"
 _CHUNK = 256 * 1024  # bytes that are read at a time
 _IN_MEMORY = 64 * 1024  # bytes of an upload; a longer one goes to a temporary file
-# WHATWG URL 1.3. A long text is decoded block by block, each up to a "%": what re, or urllib.parse,
-# needs meanwhile is fifty times as long.
-_BLOCKS = re.compile(rb".{1,65536}[^%]*", re.DOTALL)
-_ESCAPES = re.compile(rb"(?:%[0-9A-Fa-f]{2})+")
 
 
 class Upload(Struct, eq=False):
@@ -96,19 +92,7 @@ def prepare_forms() -> None:
 def _urlencoded(body: bytes, limits: Limits) -> Iterator[tuple[str, str]]:
     if body.count(b"&") >= limits.max_fields:
         raise _too_many(limits)
-    for pair in filter(None, body.split(b"&")):
-        name, _separator, value = pair.partition(b"=")
-        yield _decoded(name), _decoded(value)
-
-
-def _decoded(text: bytes) -> str:
-    blocks = _BLOCKS.findall(text.replace(b"+", b" "))
-    plain = b"".join(_ESCAPES.sub(_unescaped, block) for block in blocks)
-    return plain.decode("utf-8", "surrogateescape")
-
-
-def _unescaped(match: re.Match[bytes]) -> bytes:
-    return bytes.fromhex(match[0].replace(b"%", b"").decode())
+    return parse_urlencoded(body)
 
 
 def _multipart(

@@ -5,7 +5,7 @@ import re
 from collections.abc import Mapping
 from functools import cached_property
 from typing import Any, BinaryIO, TypeVar, overload
-from urllib.parse import parse_qsl, quote
+from urllib.parse import quote
 
 import msgspec
 
@@ -19,6 +19,7 @@ from nativecgi.headers import Headers
 from nativecgi.limits import Limits, in_force
 from nativecgi.multidict import MultiDict
 from nativecgi.negotiation import best_match
+from nativecgi.urlencoded import parse_urlencoded
 
 T = TypeVar("T")
 
@@ -71,10 +72,8 @@ class Request(msgspec.Struct, dict=True, eq=False):
     @cached_property
     def query(self) -> MultiDict[str]:
         """The query string's names and values; empty values are kept."""
-        pairs = parse_qsl(
-            self.env.get("QUERY_STRING", ""), keep_blank_values=True, errors="surrogateescape"
-        )
-        return MultiDict(pairs)
+        text = self.env.get("QUERY_STRING", "")
+        return MultiDict(parse_urlencoded(text.encode("utf-8", "surrogateescape")))
 
     @property
     def headers(self) -> Headers:

@@ -125,6 +125,11 @@ def error(status: int, message: str = "", headers: HeaderFields = ()) -> Respons
     return text((message or phrase(status)) + "\n", status, headers)
 
 
+def refusal(failure: HTTPError) -> Response:
+    """The answer that an HTTPError stands for."""
+    return error(failure.status, failure.message, failure.headers)
+
+
 def phrase(status: int) -> str:
     """What a status code is called; its number's class where it is not a registered one."""
     known = _PHRASES.get(status)
@@ -139,7 +144,7 @@ def answered(handler: Handler, request: Request) -> Response:
     try:
         response = handler(request)
     except HTTPError as failure:
-        return error(failure.status, failure.message, failure.headers)
+        return refusal(failure)
     if not isinstance(response, Response):
         raise TypeError(f"a handler returns a Response, not {type(response).__name__}")
     return response

@@ -7,6 +7,7 @@ program's standard input is a message from it, and a line of standard output is 
 import asyncio
 import signal
 import time
+from abc import ABC, abstractmethod
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import suppress
 from typing import Any, Generic, Literal, NoReturn, TypeVar, overload
@@ -41,7 +42,7 @@ class TooLongError(Exception):
     """The client has sent a message of more than a mebibyte."""
 
 
-class Connection(Generic[Message]):
+class Connection(ABC, Generic[Message]):
     """A connection to a client, in the style of the library `websockets`.
 
     `async for message in websocket` ends when the client has gone.
@@ -52,16 +53,16 @@ class Connection(Generic[Message]):
         self._writer = writer
         self.received = 0  # messages
 
+    @abstractmethod
     async def recv(self) -> Message:
         """The next message; raises ClosedError where there is none any more."""
-        raise NotImplementedError
 
+    @abstractmethod
     async def send(self, message: Message) -> None:
         """Send a message, and wait until there is room for more: a slow client holds us up.
 
         Raises ClosedError where the client has gone.
         """
-        raise NotImplementedError
 
     async def __aiter__(self) -> AsyncIterator[Message]:
         """The messages, to the last."""
