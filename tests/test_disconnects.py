@@ -21,6 +21,7 @@ from msgspec import Struct
 
 from servers import apache, lighttpd, nginx
 from servers.server import Server
+from tests.asleep import wait_until_asleep
 
 ROOT = Path(__file__).parent.parent
 CLIENTS = 200
@@ -225,8 +226,10 @@ def test_a_second_signal_does_not_break_off_the_closing() -> None:
     ) as process:
         assert process.stderr
         assert process.stderr.readline() == b"waiting\n"
+        wait_until_asleep(process.pid)
         process.terminate()
         assert process.stderr.readline() == b"closing\n"
+        wait_until_asleep(process.pid)
         process.terminate()
         assert process.stderr.readline() == b"closed\n"
         assert process.wait(SECONDS) == 1

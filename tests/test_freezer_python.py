@@ -15,6 +15,8 @@ from typing import Any
 
 import pytest
 
+from tests.asleep import wait_until_asleep
+
 SECONDS = 20
 
 
@@ -295,6 +297,7 @@ def test_sigint_raises_keyboard_interrupt(
     ) as process:
         assert process.stdout is not None
         assert process.stdout.readline() == b"waiting\n"
+        wait_until_asleep(process.pid)
         process.send_signal(signal.SIGINT)
         assert process.wait(SECONDS) == 0
     assert json.loads(report.read_text()) == "KeyboardInterrupt"
@@ -311,6 +314,7 @@ def test_a_sigint_that_is_ignored_at_the_start_stays_ignored(
     ) as process:
         assert process.stdout is not None
         assert process.stdout.readline() == b"waiting\n"
+        wait_until_asleep(process.pid)
         process.send_signal(signal.SIGINT)
         assert process.wait(SECONDS) == 0
     assert json.loads(report.read_text()) == "slept"

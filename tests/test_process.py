@@ -13,6 +13,7 @@ from typing import IO
 import pytest
 
 import nativecgi
+from tests.asleep import wait_until_asleep
 
 Run = Callable[..., subprocess.CompletedProcess[bytes]]
 Write = Callable[[str], list[str]]
@@ -485,6 +486,7 @@ def handle(request):
 def test_a_generator_is_closed_when_the_server_terminates_it(program: Write, caught: str) -> None:
     with running(program(SLEEP.format(caught=caught))) as process:
         read_until(process.stderr, b"sleeping\n")
+        wait_until_asleep(process.pid)
         process.terminate()
         assert rest(process.stdout) == STREAM + b"one "
         assert rest(process.stderr) == (
