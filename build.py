@@ -57,6 +57,12 @@ TRIAL_SECONDS = 30
 # _json: without it json works, but slowly, and Nuitka leaves it out unless told.
 NUITKA_OPTIONS = ("--mode=standalone", "--deployment", "--include-module=_json")
 
+# What the freezer cannot know: how a program here gets around its freeze point.
+HOOKS = (
+    "The freeze point is the call of run(). What belongs before it goes into a function under "
+    "@before_freeze, what belongs after it under @after_thaw, or into the handler."
+)
+
 DONE, FAILED = "done", "failed"
 
 T = TypeVar("T")
@@ -289,7 +295,8 @@ def _freeze(command: list[str], target: Path, *, forget: Path | None = None) -> 
         check=False,
     )
     if result.returncode:
-        raise BuildError(result.stderr.strip().removeprefix("freezer: "))
+        reason = result.stderr.strip().removeprefix("freezer: ")
+        raise BuildError(f"{reason}\n{HOOKS}" if "freeze point" in reason else reason)
 
 
 def _try(target: Path) -> tuple[float, str]:

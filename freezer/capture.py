@@ -7,12 +7,14 @@ from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
 
-from freezer import checks, glibc, linux, procfs, ptrace
+from freezer import chance, checks, glibc, linux, procfs, ptrace
 from freezer.errors import CannotFreeze, Unsupported
 from freezer.linux import PAGE
 from freezer.prepare import Prepared
 from freezer.procfs import Mapping
 from freezer.snapshot import (
+    ANY_RESULT,
+    Canary,
     Letterbox,
     Region,
     Reservation,
@@ -23,6 +25,7 @@ from freezer.tracee import SYSCALL_INSTRUCTION, Tracee
 
 _SIGACTION_SIZE = 32  # struct kernel_sigaction: handler, flags, restorer, mask
 _SIGSET_SIZE = 8
+_WORD = 8
 _STACK_T = struct.Struct("<QiiQ")  # stack_t: address, flags, padding, size
 _SS_DISABLE = 2
 
@@ -35,11 +38,16 @@ _REGISTERS = "rax rbx rbp rdi rsi rdx r8 r9 r10 r12 r13 r14 r15 rsp rip".split()
 
 
 def capture(
-    tracee: Tracee, prepared: Prepared, token: bytes, forgotten: Path | None = None
+    tracee: Tracee,
+    prepared: Prepared,
+    token: bytes,
+    older_files: set[Path],
+    forgotten: Path | None = None,
 ) -> Snapshot:
     """Take the snapshot of a process at its freeze point.
 
-    `token` marks the letterbox, if the program left one; the path `forgotten` is replaced
+    `token` marks the letterbox, if the program left one; `older_files` are the temporary files
+    that it has not made; the path `forgotten` is replaced
     wherever it stands in memory, by one that nobody can make. Raises CannotFreeze with all reasons
     where it holds what no image can.
     """
@@ -52,7 +60,7 @@ def capture(
         raise CannotFreeze("the program must send itself SIGSTOP with kill(2) or raise(3)")
     if registers.gs_base:
         raise CannotFreeze("the program uses the GS register, which glibc leaves alone")
-    checks.check(tracee, instruction, scratch)
+    checks.check(tracee, instruction, scratch, older_files)
 
     floating_point = ptrace.get_floating_point_registers(tracee.pid)
     mappings = procfs.mappings(tracee.pid)
@@ -62,8 +70,10 @@ def capture(
         raise Unsupported("the program break is not where glibc says it is")
     actions = _signal_actions(tracee, instruction, scratch)
     interrupt_action = actions.pop(signal.SIGINT, None)
+    chance.renew(tracee, mappings, scratch)
     calls = [
         SystemCall(linux.SYS_ARCH_PRCTL, (linux.ARCH_SET_FS, registers.fs_base)),
+        _draw_canary(libc.canary),
         *_robust_list(tracee, instruction, scratch),
         *_alternate_stack(tracee, instruction, scratch),
         *(
@@ -92,6 +102,7 @@ def capture(
         curbrk_address=libc.curbrk,
         tid_address=libc.tid,
         letterbox=_letterbox(memory, token),
+        canary=Canary(libc.canary, tuple(_copies(memory, libc.canary, tracee))),
     )
 
 
@@ -129,6 +140,27 @@ def _without_traces(
         for encoding in ("utf-8", "utf-32-le"):
             data = data.replace(name.encode(encoding), other.encode(encoding))
     return Region(region.address, region.permissions, bytes(data))
+
+
+def _draw_canary(address: int) -> SystemCall:
+    """A new one for each process, where the kernel has random bytes yet; else the old one stays."""
+    arguments = (address, _WORD, linux.GRND_NONBLOCK)
+    return SystemCall(linux.SYS_GETRANDOM, arguments, ANY_RESULT)
+
+
+def _copies(memory: list[Region], address: int, tracee: Tracee) -> Iterator[int]:
+    """Where else in memory the canary stands: in the frames of functions that have not returned.
+
+    Nothing else has its value: it has 56 random bits. Compilers keep it in no register.
+    """
+    canary = tracee.read(address, _WORD)
+    for region in memory:
+        if "w" in region.permissions:
+            offset = region.data.find(canary)
+            while offset >= 0:
+                if offset % _WORD == 0 and region.address + offset != address:
+                    yield region.address + offset
+                offset = region.data.find(canary, offset + 1)
 
 
 def _robust_list(tracee: Tracee, instruction: int, scratch: int) -> list[SystemCall]:

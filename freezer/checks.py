@@ -3,22 +3,50 @@
 A thaw gives a new process the memory of the old one and nothing that the kernel held for it.
 """
 
+import os
 from collections.abc import Iterator
+from contextlib import suppress
+from pathlib import Path
 
 from freezer import linux, procfs
 from freezer.errors import CannotFreeze
+from freezer.procfs import Mapping
 from freezer.tracee import Tracee
 
 _ITIMERVAL_SIZE = 32  # struct itimerval: interval and value, each seconds and microseconds
 _TIMERS = ("ITIMER_REAL", "ITIMER_VIRTUAL", "ITIMER_PROF")  # 0, 1, 2 (getitimer(2))
 _STANDARD_STREAMS = 3
+# What a descriptor's target in /proc/PID/fd says, in words.
+_KINDS = {
+    "socket:": "a socket",
+    "pipe:": "a pipe",
+    "anon_inode:[eventpoll]": "an epoll, such as an event loop has",
+    "anon_inode:inotify": "an inotify",
+    "anon_inode:[signalfd]": "a signalfd",
+    "anon_inode:[timerfd]": "a timerfd",
+    "anon_inode:[eventfd]": "an eventfd",
+    "anon_inode:[io_uring]": "an io_uring",
+}
+# Files that are no programs, and that glibc maps for itself: locales, character sets.
+_GLIBC_DATA = ("/usr/lib/locale/", "/usr/share/locale/", "/usr/share/i18n/")
+_GLIBC_CACHE = "gconv-modules.cache"
+_ELF_MAGIC = b"\x7fELF"
+
+# Where programs make temporary files unless they are told another place.
+TEMPORARY_FOLDERS = (Path("/tmp"), Path("/var/tmp"))
 
 
-def check(tracee: Tracee, instruction: int, scratch: int) -> None:
+def temporary_files() -> set[Path]:
+    """What there is in the folders for temporary files."""
+    return {path for folder in TEMPORARY_FOLDERS if folder.is_dir() for path in folder.iterdir()}
+
+
+def check(tracee: Tracee, instruction: int, scratch: int, older_files: set[Path]) -> None:
     """Raise CannotFreeze with a line for each thing that would be lost.
 
     `instruction` is the address of a `syscall` instruction in the process, `scratch` that of
-    memory below its stack that it does not use.
+    memory below its stack that it does not use. `older_files` are the temporary ones of before
+    its start.
     """
     problems = [
         *_threads(tracee),
@@ -27,10 +55,12 @@ def check(tracee: Tracee, instruction: int, scratch: int) -> None:
         *_children(tracee),
         *_timers(tracee, instruction, scratch),
         *_signals(tracee),
+        *_temporary_files(tracee, older_files),
     ]
     if problems:
         lines = "".join(f"\n  - {problem}" for problem in problems)
-        raise CannotFreeze(f"the program cannot be frozen as it is:{lines}")
+        printed = f"\nIt printed:\n{text}" if (text := tracee.output.text().rstrip()) else ""
+        raise CannotFreeze(f"the program cannot be frozen as it is:{lines}{printed}")
 
 
 def _threads(tracee: Tracee) -> Iterator[str]:
@@ -42,27 +72,53 @@ def _threads(tracee: Tracee) -> Iterator[str]:
 
 
 def _descriptors(tracee: Tracee) -> Iterator[str]:
+    locks = procfs.locks(tracee.pid)
+    sockets = procfs.sockets(tracee.pid)
     for descriptor in procfs.descriptors(tracee.pid):
+        target = descriptor.target
         if descriptor.number >= _STANDARD_STREAMS:
+            kind = next((f" ({_KINDS[it]})" for it in _KINDS if target.startswith(it)), "")
             yield (
-                f"descriptor {descriptor.number} is open on {descriptor.target}: close it before "
-                "the freeze point, open it after"
+                f"descriptor {descriptor.number} is open on {sockets.get(target, target + kind)}: "
+                "close it before the freeze point, open it after"
+            )
+        if descriptor.inode in locks:
+            yield (
+                f"descriptor {descriptor.number} has a lock on {target}: release it before the "
+                "freeze point, take it after"
             )
 
 
 def _mappings(tracee: Tracee) -> Iterator[str]:
     for mapping in procfs.mappings(tracee.pid):
+        what = f"{mapping.path or 'anonymous memory'}"
         if mapping.permissions[1:3] == "wx":
             yield (
-                f"{mapping.path or 'anonymous memory'} is writable and executable at "
-                f"{mapping.start:#x}: every process would have it at that address; let the "
-                "program generate its code after the freeze point"
+                f"{what} is writable and executable at {mapping.start:#x}: every process would "
+                "have it at that address; let the program generate its code after the freeze point"
             )
         if mapping.is_shared and mapping.is_writable:
             yield (
-                f"{mapping.path or 'anonymous memory'} is mapped shared and writable at "
-                f"{mapping.start:#x}: unmap it before the freeze point, map it after"
+                f"{what} is mapped shared and writable at {mapping.start:#x}: unmap it before the "
+                "freeze point, map it after"
             )
+        elif _is_data(mapping):
+            yield (
+                f"{what} is mapped at {mapping.start:#x}: every process would have what it holds "
+                "now; unmap it before the freeze point, map it after"
+            )
+
+
+def _is_data(mapping: Mapping) -> bool:
+    """Whether it is of a file that is neither a program nor glibc's, and so may change."""
+    path = mapping.path
+    if not path.startswith("/") or path.startswith(_GLIBC_DATA) or path.endswith(_GLIBC_CACHE):
+        return False
+    try:
+        with open(path, "rb") as file:
+            return file.read(len(_ELF_MAGIC)) != _ELF_MAGIC
+    except OSError:
+        return False  # it is gone, or no file: nobody can change what is mapped
 
 
 def _children(tracee: Tracee) -> Iterator[str]:
@@ -83,3 +139,23 @@ def _timers(tracee: Tracee, instruction: int, scratch: int) -> Iterator[str]:
 def _signals(tracee: Tracee) -> Iterator[str]:
     for number in sorted(procfs.signal_set(tracee.pid, "SigBlk")):
         yield f"{procfs.signal_name(number)} is blocked: unblock it before the freeze point"
+
+
+def _temporary_files(tracee: Tracee, older: set[Path]) -> Iterator[str]:
+    made = sorted(temporary_files() - older)
+    if made:  # by whom? by this program, if it knows the name
+        memory = b"\n".join(_written_memory(tracee))
+        for path in made:
+            names = (os.fsencode(path), str(path).encode("utf-32-le", "surrogatepass"))
+            if any(name in memory for name in names):
+                yield (
+                    f"{path} was made on the way to the freeze point: make temporary files after "
+                    "it, and remove those made before"
+                )
+
+
+def _written_memory(tracee: Tracee) -> Iterator[bytes]:
+    for mapping in procfs.mappings(tracee.pid):
+        if mapping.is_writable:
+            with suppress(OSError):
+                yield tracee.read(mapping.start, mapping.size)

@@ -7,7 +7,7 @@ import tempfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from freezer import image, tracee
+from freezer import checks, image, tracee
 from freezer.capture import capture
 from freezer.errors import CannotFreeze, Unsupported
 from freezer.prepare import prepare
@@ -30,6 +30,8 @@ ENVIRONMENT = {
     "GLIBC_TUNABLES": _TUNABLES,
     # Every symbol is looked up now: a thaw has no time for it, and less memory to write to.
     "LD_BIND_NOW": "1",
+    # numpy's and scipy's library starts threads when it is loaded, which cannot be frozen.
+    "OPENBLAS_NUM_THREADS": "1",
 }
 
 SECONDS = 60.0
@@ -60,10 +62,11 @@ def freeze(
         raise CannotFreeze(f"there is no folder {output.parent} to write {output.name} to")
     token = secrets.token_bytes(16)
     environment = {**ENVIRONMENT, **(environment or {}), FREEZE_POINT: token.hex()}
+    older_files = checks.temporary_files()
     with tracee.started(command, environment) as process:
         prepared = prepare(process)
         process.run_to_freeze_point(seconds)
-        snapshot = capture(process, prepared, token, forget)
+        snapshot = capture(process, prepared, token, older_files, forget)
         printed = process.output.text()
     if trial is None:
         image.write(output, snapshot, prepared.stub_address)

@@ -1,17 +1,9 @@
 """The variables of the C library that a thaw must set, found in the program's symbol tables."""
 
-from collections.abc import Iterator
-from pathlib import Path
-
-from elftools.common.exceptions import ELFError
-from elftools.elf.elffile import ELFFile
-from elftools.elf.hash import ELFHashSection, GNUHashSection
-from elftools.elf.sections import Symbol, SymbolTableSection
 from msgspec import Struct
 
-from freezer import procfs
-from freezer.errors import CannotFreeze, Unsupported
-from freezer.linux import PAGE
+from freezer import procfs, symbols
+from freezer.errors import Unsupported
 from freezer.procfs import Mapping
 from freezer.tracee import Tracee
 
@@ -22,6 +14,9 @@ _CURBRK = "__curbrk"
 # libthread_db's description of the thread id's place in struct pthread: its size in bits, a
 # count, its offset in bytes (nptl_db/db_info.c, DB_STRUCT_FIELD).
 _TID_FIELD = "_thread_db_pthread_tid"
+# The stack protector's canary, behind the thread pointer: gcc's -mstack-protector-guard-offset
+# on x86-64, and header.stack_guard in glibc's nptl/descr.h.
+_CANARY_OFFSET = 0x28
 
 
 class Glibc(Struct, frozen=True):
@@ -30,6 +25,7 @@ class Glibc(Struct, frozen=True):
     environ: int
     curbrk: int
     tid: int
+    canary: int
 
 
 def find(tracee: Tracee, mappings: list[Mapping], thread_pointer: int) -> Glibc:
@@ -37,54 +33,16 @@ def find(tracee: Tracee, mappings: list[Mapping], thread_pointer: int) -> Glibc:
 
     Raises Unsupported where the program runs on another C library or cannot be read.
     """
-    symbols: dict[str, int] = {}
-    # The executable's come first: one that is linked at a fixed address has copies of its own
-    # of variables it uses (R_X86_64_COPY), and the dynamic linker makes the library use those.
-    executable = str(procfs.executable(tracee.pid))
-    paths = dict.fromkeys(
-        [executable] + [m.path for m in mappings if m.path.startswith("/") and "x" in m.permissions]
-    )
-    for path in paths:
-        start = min(mapping.start for mapping in mappings if mapping.path == path)
-        for name, address in _defined(Path(path), start):
-            symbols.setdefault(name, address)
-
-    environ = next((symbols[name] for name in _ENVIRON if name in symbols), None)
-    if environ is None or _CURBRK not in symbols or _TID_FIELD not in symbols:
+    found = symbols.addresses(tracee.pid, mappings, (*_ENVIRON, _CURBRK, _TID_FIELD))
+    environ = next((found[name] for name in _ENVIRON if name in found), None)
+    if environ is None or _CURBRK not in found or _TID_FIELD not in found:
         raise Unsupported(
-            f"{executable} shows no symbols of the GNU C library ({_ENVIRON[0]}, {_CURBRK}, "
-            f"{_TID_FIELD}); programs linked statically or to another C library cannot be frozen"
+            f"{procfs.executable(tracee.pid)} shows no symbols of the GNU C library "
+            f"({_ENVIRON[0]}, {_CURBRK}, {_TID_FIELD}); programs linked statically or to another "
+            "C library cannot be frozen"
         )
-    bits, _count, offset = (tracee.read_integer(symbols[_TID_FIELD] + at, 4) for at in (0, 4, 8))
+    bits, _count, offset = (tracee.read_integer(found[_TID_FIELD] + at, 4) for at in (0, 4, 8))
     tid = thread_pointer + offset
     if bits != 32 or tracee.read_integer(tid, 4) != tracee.pid:
         raise Unsupported("the thread id is not where glibc says it is")
-    return Glibc(environ, symbols[_CURBRK], tid)
-
-
-def _defined(path: Path, start: int) -> Iterator[tuple[str, int]]:
-    """The symbols wanted here that an ELF file mapped from `start` defines, with addresses."""
-    try:
-        with path.open("rb") as file:
-            elf = ELFFile(file)
-            first = min((s["p_vaddr"] for s in elf.iter_segments("PT_LOAD")), default=start)
-            bias = start - (first & -PAGE)
-            for name in (*_ENVIRON, _CURBRK, _TID_FIELD):
-                symbol = _symbol(elf, name)
-                if symbol is not None and symbol["st_shndx"] != "SHN_UNDEF":
-                    yield name, bias + symbol["st_value"]
-    except ELFError:
-        return  # a mapped file that is no ELF file
-    except OSError as error:
-        raise CannotFreeze(f"cannot read {path}, which the program has mapped: {error}") from error
-
-
-def _symbol(elf: ELFFile, name: str) -> Symbol | None:
-    """Look a symbol up: by hash among those for the dynamic linker, else among all."""
-    for section_name in (".gnu.hash", ".hash", ".symtab"):
-        match elf.get_section_by_name(section_name):
-            case GNUHashSection() | ELFHashSection() as table:
-                return table.get_symbol(name)
-            case SymbolTableSection() as table:
-                return next(iter(table.get_symbol_by_name(name) or ()), None)
-    return None
+    return Glibc(environ, found[_CURBRK], tid, thread_pointer + _CANARY_OFFSET)

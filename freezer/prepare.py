@@ -15,6 +15,8 @@ from freezer.linux import PAGE
 from freezer.tracee import SYSCALL_INSTRUCTION, Tracee
 
 STACK_SIZE = 8 * 1024 * 1024  # Linux's usual RLIMIT_STACK
+# As much as the kernel keeps free below a stack (stack_guard_gap, mm/mmap.c).
+_GUARD_SIZE = 1024 * 1024
 
 # The stack's address is drawn from 2^28 pages (1 TiB) above this, as many as the kernel draws
 # a library's from. The range is far from where the kernel puts anything: programs begin at
@@ -46,11 +48,15 @@ def prepare(tracee: Tracee) -> Prepared:
 
     start = _STACK_AREA + secrets.randbelow(_STACK_AREA_PAGES) * PAGE
     end = start + STACK_SIZE
-    tracee.call(
-        _syscall_instruction(tracee, mappings["[vdso]"]),
-        *(linux.SYS_MMAP, start, STACK_SIZE, linux.PROT_READ | linux.PROT_WRITE),
-        *(linux.PRIVATE_ANONYMOUS | linux.MAP_STACK, linux.NO_FILE, 0),
-    )
+    instruction = _syscall_instruction(tracee, mappings["[vdso]"])
+    for address, size, protection in (
+        (start - _GUARD_SIZE, _GUARD_SIZE, linux.PROT_NONE),
+        (start, STACK_SIZE, linux.PROT_READ | linux.PROT_WRITE),
+    ):
+        tracee.call(
+            *(instruction, linux.SYS_MMAP, address, size, protection),
+            *(linux.PRIVATE_ANONYMOUS | linux.MAP_STACK, linux.NO_FILE, 0),
+        )
     # The block ended at a page's end and does so again: what was aligned stays aligned.
     address = end - len(block)
     tracee.write(address, stack.moved(block, registers.rsp, address))

@@ -1,7 +1,9 @@
 """What proc(5) tells about a process: its mappings, descriptors, threads, children, signals."""
 
+import ipaddress
 import os
 import signal
+from contextlib import suppress
 from pathlib import Path
 
 from msgspec import Struct
@@ -44,6 +46,7 @@ class Descriptor(Struct, frozen=True):
 
     number: int
     target: str
+    inode: int
 
 
 class Child(Struct, frozen=True):
@@ -83,7 +86,54 @@ def threads(pid: int) -> list[Thread]:
 def descriptors(pid: int) -> list[Descriptor]:
     """All open descriptors of a process, in order."""
     entries = sorted(_proc(pid, "fd").iterdir(), key=lambda entry: int(entry.name))
-    return [Descriptor(int(entry.name), os.readlink(entry)) for entry in entries]
+    return [
+        Descriptor(int(entry.name), os.readlink(entry), entry.stat().st_ino) for entry in entries
+    ]
+
+
+def locks(pid: int) -> set[int]:
+    """The inodes of the files that a process has locked with fcntl(2) or flock(2)."""
+    return parse_locks(Path("/proc/locks").read_text(), pid)
+
+
+def parse_locks(text: str, pid: int) -> set[int]:
+    """Read the text of /proc/locks; a lock that somebody waits for has an arrow."""
+    lines = [line.split() for line in text.splitlines()]
+    held = [fields for fields in lines if "->" not in fields and fields[4] == str(pid)]
+    return {int(fields[5].rpartition(":")[2]) for fields in held}
+
+
+def sockets(pid: int) -> dict[str, str]:
+    """What is known of a process's sockets, by their targets as in /proc/PID/fd."""
+    found: dict[str, str] = {}
+    for protocol in ("tcp", "tcp6", "udp", "udp6", "unix"):
+        with suppress(FileNotFoundError):  # a kernel without that protocol
+            found |= parse_sockets((_proc(pid, "net") / protocol).read_text(), protocol)
+    return found
+
+
+def parse_sockets(text: str, protocol: str) -> dict[str, str]:
+    """Read the text of /proc/PID/net/PROTOCOL."""
+    found = {}
+    for line in text.splitlines()[1:]:
+        fields = line.split(maxsplit=7) if protocol == "unix" else line.split()
+        if protocol == "unix":
+            path = fields[7] if len(fields) > 7 else ""
+            found[f"socket:[{fields[6]}]"] = f"a unix socket {path}".rstrip()
+        else:
+            local, remote = map(_address, fields[1:3])
+            name = protocol.rstrip("6").upper()
+            found[f"socket:[{fields[9]}]"] = f"a {name} socket from {local} to {remote}"
+    return found
+
+
+def _address(text: str) -> str:
+    """An address and port: words of four bytes as this machine has them, and a number."""
+    host, _, port = text.partition(":")
+    packed = bytes.fromhex(host)
+    words = b"".join(packed[at : at + 4][::-1] for at in range(0, len(packed), 4))
+    address = ipaddress.ip_address(words)
+    return f"{f'[{address}]' if address.version == 6 else address}:{int(port, 16)}"
 
 
 def children(pid: int) -> list[Child]:

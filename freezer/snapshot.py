@@ -46,6 +46,13 @@ class Letterbox(Struct, frozen=True):
     size: int
 
 
+class Canary(Struct, frozen=True):
+    """The stack protector's, which every function checks that has put a copy into its frame."""
+
+    address: int
+    copies: tuple[int, ...]  # addresses, in calls that are not over
+
+
 class Snapshot(Struct, frozen=True):
     """All that is kept of a process."""
 
@@ -58,3 +65,4 @@ class Snapshot(Struct, frozen=True):
     curbrk_address: int
     tid_address: int
     letterbox: Letterbox | None
+    canary: Canary

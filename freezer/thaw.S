@@ -61,7 +61,25 @@ set_thread_id:
         syscall
         mov     [rdi], eax
 
+# One of the calls has drawn a new canary for the stack protector. Like glibc's its first byte is
+# 0, so that no string can hold it. Calls that are not over have copies in their frames.
+        mov     rcx, canary_address[rip]
+        mov     rax, [rcx]
+        xor     al, al
+        mov     [rcx], rax
+        mov     rsi, copies[rip]        # the addresses of the copies
+        mov     rcx, copy_count[rip]
+next_copy:
+        test    rcx, rcx
+        jz      set_break
+        mov     rdx, [rsi]
+        mov     [rdx], rax
+        add     rsi, 8
+        dec     rcx
+        jmp     next_copy
+
 # The program break is new too: brk(0) tells it, and malloc's heap grows from there.
+set_break:
         xor     edi, edi
         mov     eax, SYS_brk
         syscall
@@ -215,6 +233,9 @@ saved_control_word:     .quad 0
 tid_address:            .quad 0
 curbrk_address:         .quad 0
 environ_address:        .quad 0
+canary_address:         .quad 0
+copies:                 .quad 0
+copy_count:             .quad 0
 letterbox:              .quad 0         # 0: the program left none
 letterbox_capacity:     .quad 0         # bytes behind its head
 interrupt_action:       .quad 0         # 0: SIGINT had no handler

@@ -103,6 +103,9 @@ def link(stub: Stub, address: int, snapshot: Snapshot, calls: list[SystemCall]) 
         "curbrk_address": snapshot.curbrk_address,
         "environ_address": snapshot.environ_address,
         "call_count": len(calls),
+        "canary_address": snapshot.canary.address,
+        "copy_count": len(snapshot.canary.copies),
+        "copies": placed(struct.pack(f"<{len(snapshot.canary.copies)}Q", *snapshot.canary.copies)),
     }
     if snapshot.letterbox is not None:
         values["letterbox"] = snapshot.letterbox.address

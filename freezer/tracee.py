@@ -22,6 +22,7 @@ from freezer.errors import CannotFreeze, Unsupported
 # Selector of 64-bit user code (__USER_CS, arch/x86/include/asm/segment.h).
 USER_CODE_SEGMENT = 0x33
 SYSCALL_INSTRUCTION = b"\x0f\x05"
+_NOWHERE = 0  # an address that no program may map (vm.mmap_min_addr)
 
 # How much of the program's output is kept to be shown when it fails.
 OUTPUT_LIMIT = 64 * 1024
@@ -81,6 +82,27 @@ class Tracee:
             error = 2**64 - result
             raise OSError(error, f"system call {number} in the program: {os.strerror(error)}")
         return result
+
+    def call_function(self, address: int, stack: int, *arguments: int) -> None:
+        """Have the stopped process run one function of its own, with memory below `stack`.
+
+        Raises CannotFreeze where it does not return.
+        """
+        saved = ptrace.get_registers(self.pid)
+        registers = ptrace.get_registers(self.pid)
+        registers.rip = address
+        registers.orig_rax = 2**64 - 1  # as in `call`
+        registers.rsp = (stack & -16) - 8  # as a call instruction leaves it
+        self.write(registers.rsp, _NOWHERE.to_bytes(8, "little"))
+        for name, value in zip(("rdi", "rsi", "rdx", "rcx"), arguments, strict=False):
+            setattr(registers, name, value)
+        ptrace.set_registers(self.pid, registers)
+        ptrace.resume(self.pid)
+        status = os.waitpid(self.pid, 0)[1]
+        # Nothing is mapped where it returns to: the signal for that, which it never gets, stops it.
+        if not os.WIFSTOPPED(status) or ptrace.get_registers(self.pid).rip != _NOWHERE:
+            raise CannotFreeze(f"the program failed in its function at {address:#x}")
+        ptrace.set_registers(self.pid, saved)
 
     def run_to_freeze_point(self, seconds: float) -> None:
         """Let the process run until it stops itself with SIGSTOP.

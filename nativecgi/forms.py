@@ -1,7 +1,6 @@
 """What a form sends: fields of text, and uploads (WHATWG HTML, "form submission"; RFC 7578)."""
 
 import io
-import sys
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from functools import cache
@@ -77,16 +76,8 @@ def read_form(content_type: str, body: BinaryIO, length: int | None, limits: Lim
 
 
 def prepare_forms() -> None:
-    """Import what reads multipart forms: more than most programs need, so it is done late.
-
-    It imports `random`, which has to be seeded anew in every process where it has been imported.
-    `tempfile`, for which it is there, has a generator of its own that is made when it is used.
-    """
-    seen = "random" in sys.modules
+    """Import what reads multipart forms: more than most programs need, so it is done late."""
     import multipart  # noqa: F401
-
-    if not seen:
-        sys.modules.pop("random", None)
 
 
 def _urlencoded(body: bytes, limits: Limits) -> Iterator[tuple[str, str]]:

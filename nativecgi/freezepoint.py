@@ -16,10 +16,13 @@ import struct
 import sys
 from collections.abc import Callable, Mapping
 
+from nativecgi.chance import watch
 from nativecgi.closedworld import import_extension_modules
 from nativecgi.hooks import run_before_freeze
 from nativecgi.memory import fill_pools
-from nativecgi.streams import FIFO, flush_streams, renew_streams
+from nativecgi.renewal import Renewal, forget, renewals, unrehearsed
+from nativecgi.streams import FIFO, flush_streams, occupy_closed, renew_streams
+from nativecgi.threads import show_threads
 
 _VARIABLE = "FREEZE_POINT"
 # Servers limit a request's header to 8 to 32 KiB by default; what does not fit is read from
@@ -31,6 +34,10 @@ _TOO_LONG = 2**64 - 1
 _REHEARSALS = 20
 
 _environ: dict[bytes, bytes] = os.environ._data  # type: ignore[attr-defined]
+_renewals: list[Renewal] = []
+
+if _VARIABLE in os.environ:
+    watch()
 
 
 def reach(
@@ -39,7 +46,7 @@ def reach(
     """Run the hooks for it, and be frozen if a freezer has started this program.
 
     After it the process is as if it had just started: sys.argv, os.environ, the standard
-    streams and `random` are its own. Returns its environment.
+    streams, chance and time are its own. Returns its environment.
 
     `prepare` is called before a freeze, to make what all processes can share. `rehearsal` is
     called with the environment right before it, to do what each process will do: the
@@ -49,10 +56,14 @@ def reach(
     token = os.environ.pop(_VARIABLE, None)
     if token is None:
         run_before_freeze()
+        occupy_closed()
         return dict(os.environ)
     import_extension_modules()
     prepare()
     run_before_freeze()
+    show_threads()
+    forget()
+    _renewals.extend(renewals())
     letterbox = bytearray(_LETTERBOX_SIZE)
     words = memoryview(letterbox).cast("Q")
     flush_streams()
@@ -62,13 +73,17 @@ def reach(
     for _time in range(_REHEARSALS):
         _post(letterbox, sys.argv, variables)
         rehearsal(_renewed(letterbox, words))
+    only_thawed = unrehearsed()
     # What a process replaces is gone already: there it would have to be freed.
     sys.argv.clear()
     _environ.clear()
     gc.freeze()
     _address(letterbox, bytes.fromhex(token))
     os.kill(os.getpid(), signal.SIGSTOP)
-    return _renewed(letterbox, words)
+    env = _renewed(letterbox, words)
+    for renew in only_thawed:
+        renew()
+    return env
 
 
 def _address(letterbox: bytearray, token: bytes) -> None:
@@ -111,9 +126,12 @@ def _renewed(letterbox: bytearray, words: memoryview) -> dict[str, str]:
         if separator and name not in _environ:
             _environ[name] = value
             env[name.decode("utf-8", "surrogateescape")] = value.decode("utf-8", "surrogateescape")
+    program = sys.argv[0] if sys.argv else ""
+    # There is no interpreter to be run. Who finds a program by PATH does not say where it is.
+    sys.executable = os.path.abspath(program) if os.sep in program else ""
     renew_streams(letterbox[_KINDS:_HEAD])
-    if random := sys.modules.get("random"):
-        random.seed()
+    for renew in _renewals:
+        renew()
     return env
 
 

@@ -27,27 +27,38 @@ def renew_streams(kinds: bytes | bytearray) -> None:
     for descriptor in (0, 1, 2):
         name, mode, kept = _STREAMS[descriptor]
         kind = kinds[descriptor]
-        if kind not in kept:
-            _set(name, None if kind == CLOSED else _opened(descriptor, name, mode))
+        if kind == CLOSED:
+            _occupy()
+            _set(name, None)
+        elif kind not in kept:
+            _set(name, _opened(descriptor, name, mode))
+
+
+def occupy_closed() -> None:
+    """Keep the numbers of closed standard streams from being given to files that are opened.
+
+    What is printed, or what a library writes to standard error, would go to such a file.
+    """
+    for descriptor in (0, 1, 2):
+        try:
+            os.fstat(descriptor)
+        except OSError:
+            _occupy()
+
+
+def _occupy() -> None:
+    """Give the lowest free descriptor to what can be neither read nor written (O_PATH)."""
+    os.set_inheritable(os.open("/", os.O_PATH), True)
 
 
 def keep_stdout() -> int:
     """Keep standard output for the answer alone: what else is written to it goes to the error log.
 
-    Returns the answer's descriptor, which child processes do not inherit, or -1 where standard
-    output is closed.
+    Returns the answer's descriptor, which child processes do not inherit.
     """
     sys.stdout = sys.stderr
-    try:
-        # Above the three, of which one may be closed: who writes to it must not write the answer.
-        answer = fcntl.fcntl(1, fcntl.F_DUPFD_CLOEXEC, 3)
-    except OSError:
-        answer = -1
-    try:
-        os.dup2(2, 1)
-    except OSError:  # there is no error log
-        if answer >= 0:
-            os.close(1)
+    answer = fcntl.fcntl(1, fcntl.F_DUPFD_CLOEXEC, 3)
+    os.dup2(2, 1)
     return answer
 
 

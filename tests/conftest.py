@@ -147,6 +147,13 @@ def frozen_python(frozen: Callable[..., Path]) -> Path:
 
 
 @pytest.fixture(scope="session")
+def frozen_fresh(frozen: Callable[..., Path]) -> Path:
+    """A Python program that has used all that could go stale before its freeze point, frozen."""
+    options = ("-e", f"PYTHONPATH={ROOT}")
+    return frozen(sys.executable, PROGRAMS / "fresh.py", options=options)
+
+
+@pytest.fixture(scope="session")
 def builder() -> Path:
     """The Python that programs are built with: it has what they may import, and no more."""
     python = ROOT / ".venv" / "bin" / "python"

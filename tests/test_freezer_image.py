@@ -14,7 +14,7 @@ from elftools.elf.elffile import ELFFile
 from freezer import CannotFreeze, thaw
 from freezer.image import write
 from freezer.linux import HUGE_PAGE, PAGE
-from freezer.snapshot import Region, Snapshot
+from freezer.snapshot import Canary, Region, Snapshot
 
 Freeze = Callable[..., "subprocess.CompletedProcess[str]"]
 
@@ -86,6 +86,7 @@ def snapshot(memory: list[Region]) -> Snapshot:
         curbrk_address=0,
         tid_address=0,
         letterbox=None,
+        canary=Canary(0, ()),
     )
 
 

@@ -10,7 +10,7 @@ from elftools.elf.elffile import ELFFile
 from elftools.elf.relocation import RelocationSection
 
 from freezer import Unsupported, capture, require_support, thaw
-from freezer.snapshot import Letterbox, Reservation, Snapshot, SystemCall
+from freezer.snapshot import Canary, Letterbox, Reservation, Snapshot, SystemCall
 from freezer.thaw import Stub
 
 ADDRESS = 0x10_0000_0000
@@ -27,6 +27,7 @@ SNAPSHOT = Snapshot(
     curbrk_address=0x2001,
     tid_address=0x2002,
     letterbox=Letterbox(0x3000, 4096),
+    canary=Canary(0x4000, (0x5000, 0x5008)),
 )
 
 

@@ -105,18 +105,27 @@ def test_the_freezer_needs_msgspec_and_pyelftools_and_nothing_else(path: Path) -
 EDGE = {
     "body.py": "os.read os.readv",
     "cgi.py": "sys.stderr",
+    "chance.py": "os.getpid os.urandom",
     "closedworld.py": "os.walk sys.executable",
     "files.py": "open os.fstat os.open",
-    "freezepoint.py": "open os.environ os.environb os.getpid os.kill sys.argv",
+    "freezepoint.py": "open os.environ os.environb os.getpid os.kill sys.argv sys.executable",
     "process.py": "os._exit os.environ sys.argv",
     "rehearsal.py": "os.close os.dup os.dup2 os.pipe os.write",
+    "renewal.py": (
+        "os.getpid os.register_at_fork os.urandom sys.argv sys.exc_info sys.excepthook "
+        "sys.orig_argv"
+    ),
     "send.py": "os.fstat os.pread os.sendfile os.write",
-    "streams.py": "open os.close os.dup2 os.isatty sys sys.stderr sys.stdout",
+    "streams.py": (
+        "open os.dup2 os.fstat os.isatty os.open os.set_inheritable sys sys.stderr sys.stdout"
+    ),
+    "threads.py": "sys._current_frames sys.stderr",
     "websocket.py": "open",
 }
 PURE = {
     *(
         "os.O_NONBLOCK",
+        "os.O_PATH",
         "os.O_NOFOLLOW",
         "os.PathLike",
         "os.SEEK_CUR",
