@@ -37,6 +37,7 @@ ROOT = Path(__file__).resolve().parent
 APPS = ROOT / "apps"
 OUTPUT = ROOT / "dist" / "cgi-bin"
 WORK = ROOT / "build" / "apps"
+TEMPORARY = Path("/tmp")
 
 # The request that a new program is tried with; it runs in an empty folder. HEAD does what GET
 # does, and does not wait for a stream.
@@ -275,8 +276,12 @@ def _is_current(compiled: Compiled, app: App) -> bool:
 
 @contextmanager
 def _neutral_copy(program: Path) -> Iterator[Path]:
-    """The program in a folder of its own, whose name tells nothing of the builder."""
-    with tempfile.TemporaryDirectory(prefix="nativecgi-") as folder:
+    """The program in a folder of its own, whose name tells nothing of the builder.
+
+    Parts of it may stay in memory that has been freed; so it is not where TMPDIR says.
+    """
+    parent = TEMPORARY if not os.statvfs(TEMPORARY).f_flag & os.ST_NOEXEC else None
+    with tempfile.TemporaryDirectory(prefix="nativecgi-", dir=parent) as folder:
         yield Path(shutil.copytree(program.parent, folder, dirs_exist_ok=True), program.name)
 
 

@@ -27,6 +27,10 @@ _TUNABLES = (
 ENVIRONMENT = {
     "PATH": "/usr/local/bin:/usr/bin:/bin",
     "LANG": "C.UTF-8",
+    # Without them a program that asks for its home gets the builder's, from the user database.
+    "HOME": "/nonexistent",
+    "USER": "nobody",
+    "LOGNAME": "nobody",
     "GLIBC_TUNABLES": _TUNABLES,
     # Every symbol is looked up now: a thaw has no time for it, and less memory to write to.
     "LD_BIND_NOW": "1",

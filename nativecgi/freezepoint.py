@@ -19,7 +19,7 @@ from collections.abc import Callable, Mapping
 from nativecgi.chance import watch
 from nativecgi.closedworld import import_extension_modules
 from nativecgi.hooks import run_before_freeze
-from nativecgi.memory import fill_pools
+from nativecgi.memory import fill_pools, wash_pools
 from nativecgi.renewal import Renewal, forget, renewals, unrehearsed
 from nativecgi.streams import FIFO, flush_streams, occupy_closed, renew_streams
 from nativecgi.threads import show_threads
@@ -71,12 +71,14 @@ def reach(
     fill_pools()
     variables = dict(os.environb)
     for _time in range(_REHEARSALS):
-        _post(letterbox, sys.argv, variables)
+        _post(letterbox, ["/program"], variables)
         rehearsal(_renewed(letterbox, words))
     only_thawed = unrehearsed()
     # What a process replaces is gone already: there it would have to be freed.
     sys.argv.clear()
     _environ.clear()
+    letterbox[:] = bytes(_LETTERBOX_SIZE)
+    wash_pools()
     gc.freeze()
     _address(letterbox, bytes.fromhex(token))
     os.kill(os.getpid(), signal.SIGSTOP)

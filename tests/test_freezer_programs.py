@@ -11,6 +11,9 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 import pytest
+from elftools.elf.elffile import ELFFile
+
+from freezer import procfs
 
 Completed = subprocess.CompletedProcess
 
@@ -109,7 +112,7 @@ def test_arguments_and_variables_for_it_are_taken(
     compiled: Callable[..., Path], freeze: Callable[..., "Completed[str]"], tmp_path: Path
 ) -> None:
     result = freeze(
-        *("/bin/sh", "-c", 'echo "$0 $GIVEN ${HOME-none}"; kill -STOP $$', "argument"),
+        *("/bin/sh", "-c", 'echo "$0 $GIVEN ${SECRET-none}"; kill -STOP $$', "argument"),
         output=tmp_path / "image",
         options=["-e", "GIVEN=a=b"],
     )
@@ -157,6 +160,70 @@ def test_functions_for_the_builder_s_processor_are_not_chosen(
         pytest.skip("the C library would not choose AVX here anyway")
     frozen = answer(frozen_probe, "memory_code")
     assert not any(load in frozen for load in loads)
+
+
+def test_each_process_has_a_canary_of_its_own(frozen_probe: Path) -> None:
+    canaries = [answer(frozen_probe, "guards").split()[0] for _thaw in range(20)]
+    assert len(set(canaries)) == 20
+    assert all(canary.endswith("00") for canary in canaries), "no string can hold it"
+
+
+def test_an_overflow_on_the_stack_is_noticed(frozen_probe: Path) -> None:
+    result = run(frozen_probe, "overflow", {"OVERFLOW": "x" * 9})
+    assert result.returncode == -signal.SIGABRT
+    assert "stack smashing detected" in result.stderr
+    assert answer(frozen_probe, "overflow", OVERFLOW="x" * 8) == "written"
+
+
+# The address space.
+
+
+def mapped(image: Path) -> tuple[int, list[procfs.Mapping]]:
+    """An address on a process's stack, and its mappings."""
+    first, rest = answer(image, "mappings").split("\n", 1)
+    return int(first, 16), procfs.parse_maps(rest)
+
+
+def test_no_memory_is_writable_and_executable(frozen_probe: Path) -> None:
+    _stack, mappings = mapped(frozen_probe)
+    assert mappings
+    assert not [it for it in mappings if it.is_writable and "x" in it.permissions]
+
+
+def test_the_stack_has_a_guard_below_it(frozen_probe: Path) -> None:
+    stack, mappings = mapped(frozen_probe)
+    (at,) = (n for n, it in enumerate(mappings) if it.start <= stack < it.end)
+    lowest = next(it for it in mappings[at::-1] if not it.is_writable)
+    assert lowest.permissions == "---p"
+    assert lowest.size >= 1 << 20
+    assert lowest.end == mappings[mappings.index(lowest) + 1].start
+
+
+def test_what_the_dynamic_linker_has_made_read_only_stays_so(frozen_probe: Path) -> None:
+    assert run(frozen_probe, "write_to_relro").returncode == -signal.SIGSEGV
+
+
+def test_each_build_has_addresses_and_guards_of_its_own(
+    compiled: Callable[..., Path],
+    frozen_probe: Path,
+    freeze: Callable[..., "Completed[str]"],
+    tmp_path: Path,
+) -> None:
+    other = tmp_path / "other"
+    assert freeze(compiled("probe.c"), output=other).returncode == 0
+    for one, another in zip(segments(frozen_probe), segments(other), strict=False):
+        assert one != another
+    for guard, other_guard in zip(guards(frozen_probe), guards(other), strict=True):
+        assert guard != other_guard
+
+
+def segments(image: Path) -> list[int]:
+    with image.open("rb") as file:
+        return [it["p_vaddr"] for it in ELFFile(file).iter_segments("PT_LOAD")]
+
+
+def guards(image: Path) -> list[str]:
+    return answer(image, "guards").split()
 
 
 # What works on.

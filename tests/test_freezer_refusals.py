@@ -1,7 +1,9 @@
 """What cannot be frozen is refused, and the message names the culprit."""
 
+import re
 import subprocess
 import sys
+import tempfile
 from collections.abc import Callable
 from pathlib import Path
 
@@ -55,6 +57,69 @@ def test_an_open_descriptor_is_named_with_its_target(
     refused: Callable[..., str], file: Path
 ) -> None:
     assert f"descriptor 3 is open on {file}" in refused("descriptor", file)
+
+
+@pytest.mark.parametrize(
+    "kind", ["an epoll", "an inotify", "a signalfd", "a timerfd", "an eventfd"]
+)
+def test_a_descriptor_of_the_kernels_own_kinds_is_named(
+    refused: Callable[..., str], kind: str
+) -> None:
+    assert f" ({kind}" in refused("special_descriptors")
+
+
+def test_a_socket_is_named_with_its_address(refused: Callable[..., str]) -> None:
+    message = refused("internet_socket")
+    assert "descriptor 3 is open on a TCP socket from 127.0.0.1:" in message
+    assert " to 0.0.0.0:0: close it" in message
+
+
+def test_a_unix_socket_is_named_with_its_path(refused: Callable[..., str], tmp_path: Path) -> None:
+    path = tmp_path / "a socket"
+    assert f"descriptor 3 is open on a unix socket {path}: " in refused("unix_socket", path)
+
+
+def test_a_lock_is_named_with_its_file(refused: Callable[..., str], file: Path) -> None:
+    assert f"descriptor 3 has a lock on {file}: release it" in refused("locked_file", file)
+
+
+def test_a_temporary_file_made_before_is_named(refused: Callable[..., str]) -> None:
+    message = refused("temporary_file")
+    (made,) = re.findall(r"- (/tmp/refused-\w{6}) was made on the way to the freeze point", message)
+    Path(made).unlink()
+
+
+def test_another_programs_temporary_file_is_no_matter(
+    compiled: Callable[..., Path], freeze: Freeze, tmp_path: Path
+) -> None:
+    folder = tempfile.gettempdir()
+    script = f'touch {folder}/of-another-$PPID; "$@"; status=$?; rm {folder}/of-another-$PPID; '
+    prefix = ("sh", "-c", f"{script} exit $status", "sh")
+    result = freeze(compiled("hello.c"), output=tmp_path / "image", prefix=prefix)
+    assert (result.returncode, result.stderr) == (0, "almost ready\n")
+
+
+def test_data_that_is_mapped_is_named(refused: Callable[..., str], file: Path) -> None:
+    assert f"{file} is mapped at 0x" in refused("mapped_data", file)
+
+
+def test_a_pythons_thread_is_shown_with_its_name_and_what_it_does(
+    refusal: Callable[..., str], tmp_path: Path
+) -> None:
+    program = tmp_path / "program.py"
+    program.write_text(
+        "import threading\n"
+        "from nativecgi import run, text\n"
+        "def watch():\n"
+        "    threading.Event().wait()\n"
+        "threading.Thread(target=watch, name='watch dog', daemon=True).start()\n"
+        "run(lambda request: text('hello'))\n"
+    )
+    root = Path(__file__).parent.parent
+    message = refusal(sys.executable, program, options=("-e", f"PYTHONPATH={root}"))
+    (thread,) = re.findall(r"- thread (\d+) \(", message)
+    assert f"thread {thread} is 'watch dog', here:\n" in message
+    assert f'File "{program}", line 4, in watch\n' in message
 
 
 def test_a_file_mapped_shared_and_writable_is_named(

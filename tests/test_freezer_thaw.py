@@ -68,6 +68,14 @@ def test_every_address_has_its_word(stub: Stub) -> None:
     assert word(code, stub, "tid_address") == SNAPSHOT.tid_address
 
 
+def test_the_canarys_copies_are_listed(stub: Stub) -> None:
+    code = thaw.link(stub, ADDRESS, SNAPSHOT, [])
+    assert word(code, stub, "canary_address") == 0x4000
+    assert word(code, stub, "copy_count") == 2
+    copies = word(code, stub, "copies") - ADDRESS
+    assert struct.unpack_from("<2Q", code, copies) == SNAPSHOT.canary.copies
+
+
 def test_the_letterbox_holds_what_is_left_behind_its_head(stub: Stub) -> None:
     code = thaw.link(stub, ADDRESS, SNAPSHOT, [])
     assert word(code, stub, "letterbox") == 0x3000

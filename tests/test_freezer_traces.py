@@ -262,6 +262,29 @@ def test_a_forgotten_folder_stands_nowhere_in_the_image(
     assert "/proc/frozen-" in answer
 
 
+def test_nothing_of_who_builds_it_is_in_a_python_programs_image(
+    freeze: Freeze, programs: Path, out: Path, tmp_path: Path
+) -> None:
+    """Of a program that has asked for its home, and whose user has a name of its own."""
+    if os.geteuid() != 0:
+        pytest.skip("only root may have another user database")
+    users = tmp_path / "passwd"
+    users.write_text("marker-of-user:x:0:0:marker-of-name:/home/marker-of-users-home:/bin/sh\n")
+    script = f'mount --bind {users} /etc/passwd && exec "$@"'
+    result = freeze(
+        *(sys.executable, programs / "fresh.py"),
+        output=out / "image",
+        options=["-e", f"PYTHONPATH={programs.parent.parent}"],
+        prefix=("unshare", "--mount", "sh", "-c", script, "sh"),
+        env={name: f"/marker-of-{name}" for name in ("HOME", "USER", "LOGNAME", "SECRET")},
+        stdin="marker-of-input\n",
+    )
+    assert result.returncode == 0, result.stderr
+    image = (out / "image").read_bytes()
+    for encoding in ("utf-8", "utf-32-le"):
+        assert "marker-of-".encode(encoding) not in image
+
+
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGHUP])
 def test_a_freezer_that_is_told_to_end_leaves_nothing_behind(
     freezer_command: Callable[..., list[str]],

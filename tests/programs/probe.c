@@ -4,6 +4,7 @@
 #include <dlfcn.h>
 #include <errno.h>
 #include <fenv.h>
+#include <link.h>
 #include <pthread.h>
 #include <sched.h>
 #include <stdint.h>
@@ -314,6 +315,42 @@ static void wait_for_ever(void)
         pause();
 }
 
+/* The stack protector's canary and glibc's pointer guard, behind the thread pointer. */
+static void guards(void)
+{
+    uint64_t canary, guard;
+
+    __asm__("movq %%fs:0x28, %0" : "=r"(canary));
+    __asm__("movq %%fs:0x30, %0" : "=r"(guard));
+    printf("%016lx %016lx\n", canary, guard);
+}
+
+/* A function whose buffer is written behind its end: returning from it ends the program. */
+static void overflow(void)
+{
+    char room[8];
+
+    memset(room, 'x', strlen(getenv("OVERFLOW")));
+    printf("%s\n", room[0] == 'x' ? "written" : "");
+}
+
+static void mappings(void)
+{
+    char line[512];
+    FILE *maps = fopen("/proc/self/maps", "r");
+
+    printf("%p\n", (void *)&maps);
+    while (fgets(line, sizeof line, maps) != NULL)
+        fputs(line, stdout);
+}
+
+/* The dynamic section: ld.so has made it read-only when it was done with it (RELRO). */
+static void write_to_relro(void)
+{
+    *(volatile ElfW(Sxword) *)&_DYNAMIC[0].d_tag = 0;
+    puts("written");
+}
+
 static const struct {
     const char *name;
     void (*run)(void);
@@ -343,6 +380,10 @@ static const struct {
     {"memory_code", memory_code},
     {"clocks", clocks},
     {"leave", leave},
+    {"guards", guards},
+    {"overflow", overflow},
+    {"mappings", mappings},
+    {"write_to_relro", write_to_relro},
     {"wait", wait_for_ever},
 };
 

@@ -1,15 +1,24 @@
 /* One way after another to be refused: the first argument names it, the second is a file. */
 #define _GNU_SOURCE
+#include <arpa/inet.h>
 #include <asm/prctl.h>
 #include <fcntl.h>
 #include <pthread.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/epoll.h>
+#include <sys/eventfd.h>
+#include <sys/file.h>
+#include <sys/inotify.h>
 #include <sys/mman.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
+#include <sys/signalfd.h>
+#include <sys/socket.h>
 #include <sys/syscall.h>
 #include <sys/time.h>
+#include <sys/timerfd.h>
+#include <sys/un.h>
 #include <sys/wait.h>
 #include <time.h>
 #include <ucontext.h>
@@ -51,6 +60,61 @@ static void descriptor(void)
 {
     if (open(file, O_RDONLY) != 3)
         exit(1);
+}
+
+static void special_descriptors(void)
+{
+    sigset_t none;
+
+    sigemptyset(&none);
+    epoll_create1(0);
+    inotify_init();
+    signalfd(-1, &none, 0);
+    timerfd_create(CLOCK_MONOTONIC, 0);
+    eventfd(0, 0);
+}
+
+static void internet_socket(void)
+{
+    struct sockaddr_in address = {.sin_family = AF_INET, .sin_addr = {htonl(INADDR_LOOPBACK)}};
+    int server = socket(AF_INET, SOCK_STREAM, 0);
+
+    if (bind(server, (struct sockaddr *)&address, sizeof address) || listen(server, 1))
+        exit(1);
+}
+
+static void unix_socket(void)
+{
+    struct sockaddr_un address = {.sun_family = AF_UNIX};
+    int server = socket(AF_UNIX, SOCK_STREAM, 0);
+
+    strcpy(address.sun_path, file);
+    if (bind(server, (struct sockaddr *)&address, sizeof address))
+        exit(1);
+}
+
+static void locked_file(void)
+{
+    struct flock lock = {.l_type = F_WRLCK, .l_whence = SEEK_SET};
+
+    if (fcntl(open(file, O_RDWR), F_SETLK, &lock))
+        exit(1);
+}
+
+static void temporary_file(void)
+{
+    char *name = strdup("/tmp/refused-XXXXXX");
+
+    close(mkstemp(name));
+}
+
+static void mapped_data(void)
+{
+    int opened = open(file, O_RDONLY);
+
+    if (mmap(NULL, 4096, PROT_READ, MAP_PRIVATE, opened, 0) == MAP_FAILED)
+        exit(1);
+    close(opened);
 }
 
 static void generated_code(void)
@@ -230,6 +294,12 @@ static const struct {
     {"thread", thread},
     {"stopping_thread", stopping_thread},
     {"descriptor", descriptor},
+    {"special_descriptors", special_descriptors},
+    {"internet_socket", internet_socket},
+    {"unix_socket", unix_socket},
+    {"locked_file", locked_file},
+    {"temporary_file", temporary_file},
+    {"mapped_data", mapped_data},
     {"shared_file", shared_file},
     {"shared_memory", shared_memory},
     {"generated_code", generated_code},
