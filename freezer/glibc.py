@@ -67,8 +67,7 @@ def _defined(path: Path, start: int) -> Iterator[tuple[str, int]]:
     try:
         with path.open("rb") as file:
             elf = ELFFile(file)
-            first = min((s["p_vaddr"] for s in elf.iter_segments("PT_LOAD")), default=start)
-            bias = start - (first & -PAGE)
+            bias = load_bias(elf, start)
             for name in (*_ENVIRON, _CURBRK, _TID_FIELD):
                 symbol = _symbol(elf, name)
                 if symbol is not None and symbol["st_shndx"] != "SHN_UNDEF":
@@ -77,6 +76,12 @@ def _defined(path: Path, start: int) -> Iterator[tuple[str, int]]:
         return  # a mapped file that is no ELF file
     except OSError as error:
         raise CannotFreeze(f"cannot read {path}, which the program has mapped: {error}") from error
+
+
+def load_bias(elf: ELFFile, start: int) -> int:
+    """How far from its own addresses an ELF file lies that is mapped from `start`."""
+    first = min((s["p_vaddr"] for s in elf.iter_segments("PT_LOAD")), default=start)
+    return int(start - (first & -PAGE))
 
 
 def _symbol(elf: ELFFile, name: str) -> Symbol | None:
