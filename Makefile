@@ -28,7 +28,7 @@ serve: build .venv-dev/ready
 
 test: build .venv-dev/ready
 	tools/require apache2-bin:apache2 nginx-light:nginx fcgiwrap:fcgiwrap lighttpd:lighttpd \
-		websocketd:websocketd chromium:chromium
+		websocketd:websocketd chromium:chromium gdb:gdb
 	.venv-dev/bin/ruff format --check .
 	.venv-dev/bin/ruff check .
 	.venv-dev/bin/mypy

@@ -57,6 +57,8 @@ TRIAL_SECONDS = 30
 
 # _json: without it json works, but slowly, and Nuitka leaves it out unless told.
 NUITKA_OPTIONS = ("--mode=standalone", "--deployment", "--include-module=_json")
+# The compiled functions keep their names, for a debugger. None of it gets into an image.
+DEBUG_OPTIONS = ("--unstripped",)
 
 # What the freezer cannot know: how a program here gets around its freeze point.
 HOOKS = (
@@ -83,6 +85,7 @@ class Compiled(msgspec.Struct):
     tools: str
     sources: dict[str, str]  # the hash of each file by its path
     seconds: float
+    has_names: bool = False  # of its functions, for a debugger
 
 
 class Built(msgspec.Struct):
@@ -133,12 +136,40 @@ def _find_app(name: str) -> App:
 
 
 def build(
-    app: App, output: Path, *, freeze: bool, jobs: int, report: Callable[[str], None]
+    app: App,
+    output: Path,
+    *,
+    freeze: bool,
+    jobs: int,
+    report: Callable[[str], None],
+    debug: Path | None = None,
 ) -> Built:
-    """Bring one app up to date; raises BuildError with its own traceback or reason."""
+    """Bring one app up to date; raises BuildError with its own traceback or reason.
+
+    `debug` is the folder where a frozen program's side file is wanted.
+    """
     work = WORK / app.name
     with _locked(work):
-        return _build(app, work, output / app.name, freeze=freeze, jobs=jobs, report=report)
+        if not freeze:
+            debug = None
+        built = _build(
+            app,
+            work,
+            output / app.name,
+            freeze=freeze,
+            names=debug is not None,
+            jobs=jobs,
+            report=report,
+        )
+        if debug is not None:
+            side_file = _side_file(app, work)
+            _place(side_file, debug / side_file.name, is_folder=False)
+        return built
+
+
+def _side_file(app: App, work: Path) -> Path:
+    """What gdb reads beside a core file of the frozen program; every build keeps its own."""
+    return work / f"{app.name}.debug"
 
 
 @contextmanager
@@ -151,31 +182,40 @@ def _locked(work: Path) -> Iterator[None]:
 
 
 def _build(
-    app: App, work: Path, target: Path, *, freeze: bool, jobs: int, report: Callable[[str], None]
+    app: App,
+    work: Path,
+    target: Path,
+    *,
+    freeze: bool,
+    names: bool,
+    jobs: int,
+    report: Callable[[str], None],
 ) -> Built:
     record = work / "compiled.json"
     compiled = _read(record, Compiled)
-    if compiled is None or not _is_current(compiled, app):
+    if compiled is None or not _is_current(compiled, app, names):
         if freeze:
             report("rehearsing")
             with tempfile.TemporaryDirectory(prefix="nativecgi-") as folder:
                 _freeze(_plain_command(app), Path(folder, app.name))
         report("compiling")
         record.unlink(missing_ok=True)  # what it speaks of is about to change
-        compiled = _compile(app, work, jobs)
+        compiled = _compile(app, work, jobs, names)
         _write(record, compiled)
 
-    made_from = _hash(msgspec.json.encode([compiled.sources, compiled.tools, _freezer_hash()]))
+    parts = [compiled.sources, compiled.tools, compiled.has_names, _freezer_hash()]
+    made_from = _hash(msgspec.json.encode(parts))
     program = work / f"{app.name}.dist" / app.name
-    frozen = work / f"{app.name}.frozen"
+    frozen, side_file = work / f"{app.name}.frozen", _side_file(app, work)
     result, record = (frozen, work / "frozen.json") if freeze else (program, work / "plain.json")
+    made = (frozen, side_file) if freeze else (program,)
     built = _read(record, Built)
-    if built is None or built.made_from != made_from or not result.exists():
+    if built is None or built.made_from != made_from or not all(map(Path.exists, made)):
         record.unlink(missing_ok=True)
         if freeze:
             report("freezing")
             with _neutral_copy(program) as copy:
-                _freeze([str(copy)], frozen, forget=copy.parent)
+                _freeze([str(copy)], frozen, forget=copy.parent, debug=side_file)
         report("trying")
         milliseconds, status = _try(result)
         size = result.stat().st_size
@@ -225,12 +265,13 @@ def _plain_command(app: App) -> list[str]:
     return [sys.executable, str(app.source)]
 
 
-def _compile(app: App, work: Path, jobs: int) -> Compiled:
+def _compile(app: App, work: Path, jobs: int, names: bool = False) -> Compiled:
     log, xml = work / "nuitka.log", work / "report.xml"
     command = [
         *(sys.executable, "-m", "nuitka", *NUITKA_OPTIONS),
         *(f"--jobs={jobs}", f"--output-dir={work}", f"--output-filename={app.name}"),
         f"--report={xml}",
+        *(DEBUG_OPTIONS if names else ()),
         *(["--python-flag=-m"] if app.source.is_dir() else []),
         str(app.source),
     ]
@@ -251,7 +292,7 @@ def _compile(app: App, work: Path, jobs: int) -> Compiled:
         raise BuildError(f"Nuitka could not compile it; see {log}")
     seconds = time.monotonic() - started
     sources = {str(path): _file_hash(path) for path in _sources(xml)}
-    return Compiled(str(app.source), _tools_hash(), sources, seconds)
+    return Compiled(str(app.source), _tools_hash(), sources, seconds, names)
 
 
 def _sources(xml: Path) -> Iterator[Path]:
@@ -267,10 +308,15 @@ def _sources(xml: Path) -> Iterator[Path]:
                 yield source
 
 
-def _is_current(compiled: Compiled, app: App) -> bool:
-    return (compiled.app, compiled.tools) == (str(app.source), _tools_hash()) and all(
-        Path(path).exists() and _file_hash(Path(path)) == digest
-        for path, digest in compiled.sources.items()
+def _is_current(compiled: Compiled, app: App, names: bool = False) -> bool:
+    """Whether it is what a compilation would make now; names nobody asks for do no harm."""
+    return (
+        (compiled.app, compiled.tools) == (str(app.source), _tools_hash())
+        and (compiled.has_names or not names)
+        and all(
+            Path(path).exists() and _file_hash(Path(path)) == digest
+            for path, digest in compiled.sources.items()
+        )
     )
 
 
@@ -285,12 +331,16 @@ def _neutral_copy(program: Path) -> Iterator[Path]:
         yield Path(shutil.copytree(program.parent, folder, dirs_exist_ok=True), program.name)
 
 
-def _freeze(command: list[str], target: Path, *, forget: Path | None = None) -> None:
+def _freeze(
+    command: list[str], target: Path, *, forget: Path | None = None, debug: Path | None = None
+) -> None:
     """Freeze; with a folder to `forget`, which it runs in, for good: tried and made fast."""
     freezer = [sys.executable, "-m", "freezer", "--output", str(target)]
     if forget is not None:
         freezer += [f"--trial={name}={value}" for name, value in TRIAL.items()]
         freezer += ["--forget", str(forget)]
+    if debug is not None:
+        freezer += ["--debug", str(debug)]
     result = subprocess.run(
         [*freezer, "--", *command],
         cwd=forget,
@@ -379,7 +429,13 @@ def progress(console: Console) -> Iterator[Callable[[App, str], None]]:
 
 
 def build_all(
-    apps: list[App], output: Path, *, freeze: bool, jobs: int, show: Callable[[App, str], None]
+    apps: list[App],
+    output: Path,
+    *,
+    freeze: bool,
+    jobs: int,
+    show: Callable[[App, str], None],
+    debug: Path | None = None,
 ) -> tuple[dict[str, Built], dict[str, Exception]]:
     """Build the apps, `jobs` at a time; a failure of one keeps no other from being built."""
     workers = min(jobs, len(apps))
@@ -389,7 +445,12 @@ def build_all(
     def build_one(app: App) -> None:
         try:
             built[app.name] = build(
-                app, output, freeze=freeze, jobs=max(1, jobs // workers), report=partial(show, app)
+                app,
+                output,
+                freeze=freeze,
+                jobs=max(1, jobs // workers),
+                report=partial(show, app),
+                debug=debug,
             )
             show(app, DONE)
         except Exception as error:  # whatever it is, it keeps no other app from being built
@@ -424,8 +485,19 @@ def main() -> int:
     parser.add_argument("apps", nargs="*", metavar="APP", help="a name in apps/, a file, a folder")
     parser.add_argument("-o", "--output", type=Path, default=OUTPUT, help="where the programs go")
     parser.add_argument("--no-freeze", action="store_true", help="leave it at what Nuitka makes")
+    parser.add_argument(
+        "--debug",
+        type=Path,
+        metavar="DIR",
+        help="where a NAME.debug of each program goes, by which gdb reads its core files",
+    )
     parser.add_argument("-j", "--jobs", type=int, default=os.cpu_count() or 1, help="at a time")
     options = parser.parse_args()
+    output, debug = options.output.resolve(), options.debug and options.debug.resolve()
+    if debug and debug.is_relative_to(output):
+        parser.error(f"what is in {output} may be served: --debug needs another folder")
+    if debug and options.no_freeze:
+        parser.error("--debug is about frozen programs: leave out --no-freeze")
     console = Console()
     freeze = not options.no_freeze
     try:
@@ -440,7 +512,7 @@ def main() -> int:
         return 1
     with progress(console) as show:
         built, failed = build_all(
-            apps, options.output.resolve(), freeze=freeze, jobs=max(1, options.jobs), show=show
+            apps, output, freeze=freeze, jobs=max(1, options.jobs), show=show, debug=debug
         )
     if built:
         console.print(table(built))

@@ -34,6 +34,10 @@ def main() -> int:
         "--forget", type=Path, metavar="FOLDER",
         help="a path of ASCII characters to be replaced in the image by one that nobody can make",
     )  # fmt: skip
+    parser.add_argument(
+        "--debug", type=Path, metavar="FILE",
+        help="write for a debugger what the image lacks: symbols and unwinding tables",
+    )  # fmt: skip
     parser.add_argument("command", nargs="+", metavar="PROGRAM", help="and its arguments")
     options = parser.parse_args()
     for number in (signal.SIGTERM, signal.SIGHUP):  # end in order, leaving nothing behind
@@ -45,6 +49,7 @@ def main() -> int:
             environment=_variables(options.env),
             trial=None if options.trial is None else _variables(options.trial),
             forget=options.forget,
+            debug=options.debug,
             seconds=options.timeout,
         )
     except (FreezerError, OSError) as error:

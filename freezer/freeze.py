@@ -9,6 +9,7 @@ from pathlib import Path
 
 from freezer import checks, image, tracee
 from freezer.capture import capture
+from freezer.debug import mapped_files, side_file
 from freezer.errors import CannotFreeze, Unsupported
 from freezer.prepare import prepare
 from freezer.trial import written_to
@@ -48,6 +49,7 @@ def freeze(
     environment: Mapping[str, str] | None = None,
     trial: Mapping[str, str] | None = None,
     forget: Path | None = None,
+    debug: Path | None = None,
     seconds: float = SECONDS,
 ) -> str:
     """Run `command` up to its freeze point and write it as an executable file to `output`.
@@ -56,14 +58,16 @@ def freeze(
     `seconds` to get there. With `trial`, an environment, the frozen program is then run once
     in an empty folder to learn which memory it writes to, and made faster by that. `forget` is
     the path of a folder that the image must not know, such as a temporary one that anybody
-    could make again. Returns what the program printed on its way to the freeze point.
+    could make again. `debug` is a file to write beside the image what a debugger has to know.
+    Returns what the program printed on its way to the freeze point.
 
     Raises CannotFreeze or Unsupported, having written nothing, where the program or this
     machine do not allow it, and OSError where `output` cannot be written.
     """
     require_support()
-    if not output.parent.is_dir():
-        raise CannotFreeze(f"there is no folder {output.parent} to write {output.name} to")
+    for path in filter(None, (output, debug)):
+        if not path.parent.is_dir():
+            raise CannotFreeze(f"there is no folder {path.parent} to write {path.name} to")
     token = secrets.token_bytes(16)
     environment = {**ENVIRONMENT, **(environment or {}), FREEZE_POINT: token.hex()}
     older_files = checks.temporary_files()
@@ -72,6 +76,7 @@ def freeze(
         process.run_to_freeze_point(seconds)
         snapshot = capture(process, prepared, token, older_files, forget)
         printed = process.output.text()
+        mapped = [] if debug is None else list(mapped_files(process.pid))
     if trial is None:
         image.write(output, snapshot, prepared.stub_address)
     else:
@@ -81,6 +86,8 @@ def freeze(
             image.write(draft, snapshot, prepared.stub_address)
             ranges = written_to(draft, trial, seconds)
         image.write(output, snapshot, prepared.stub_address, ranges)
+    if debug is not None:
+        debug.write_bytes(side_file(mapped))
     return printed
 
 

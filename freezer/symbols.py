@@ -15,19 +15,32 @@ from freezer.procfs import Mapping
 
 
 def addresses(pid: int, mappings: Sequence[Mapping], names: Sequence[str]) -> dict[str, int]:
-    """The addresses of those of these symbols that a process has."""
+    """The addresses of those of these symbols that a process has.
+
+    Raises CannotFreeze where a file that it has mapped cannot be read.
+    """
     found: dict[str, int] = {}
-    # The executable's come first: one that is linked at a fixed address has copies of its own
-    # of variables it uses (R_X86_64_COPY), and the dynamic linker makes the library use those.
-    executable = str(procfs.executable(pid))
-    paths = dict.fromkeys(
-        [executable] + [m.path for m in mappings if m.path.startswith("/") and "x" in m.permissions]
-    )
-    for path in paths:
-        start = min(mapping.start for mapping in mappings if mapping.path == path)
-        for name, address in _defined(Path(path), start, names):
+    for path, start in mapped_programs(pid, mappings):
+        for name, address in _defined(path, start, names):
             found.setdefault(name, address)
     return found
+
+
+def mapped_programs(pid: int, mappings: Sequence[Mapping]) -> Iterator[tuple[Path, int]]:
+    """The files whose code a process has mapped, and where they begin.
+
+    The executable comes first: one that is linked at a fixed address has copies of its own of
+    variables it uses (R_X86_64_COPY), and the dynamic linker makes the library use those.
+    """
+    code = [m.path for m in mappings if m.path.startswith("/") and "x" in m.permissions]
+    for path in dict.fromkeys([str(procfs.executable(pid)), *code]):
+        yield Path(path), min(mapping.start for mapping in mappings if mapping.path == path)
+
+
+def load_bias(elf: ELFFile, start: int) -> int:
+    """How far from its own addresses an ELF file lies that is mapped from `start`."""
+    first = min((s["p_vaddr"] for s in elf.iter_segments("PT_LOAD")), default=start)
+    return int(start - (first & -PAGE))
 
 
 def _defined(path: Path, start: int, names: Sequence[str]) -> Iterator[tuple[str, int]]:
@@ -35,8 +48,7 @@ def _defined(path: Path, start: int, names: Sequence[str]) -> Iterator[tuple[str
     try:
         with path.open("rb") as file:
             elf = ELFFile(file)
-            first = min((s["p_vaddr"] for s in elf.iter_segments("PT_LOAD")), default=start)
-            bias = start - (first & -PAGE)
+            bias = load_bias(elf, start)
             for name in names:
                 symbol = _symbol(elf, name)
                 if symbol is not None and symbol["st_shndx"] != "SHN_UNDEF":

@@ -5,6 +5,8 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from elftools.elf.elffile import ELFFile
+from elftools.elf.sections import SymbolTableSection
 
 import build
 
@@ -180,6 +182,132 @@ def test_a_failed_build_leaves_no_record_of_an_older_one(
     with pytest.raises(build.BuildError, match="Nuitka could not compile it"):
         build.build(app, tmp_path, freeze=False, jobs=1, report=print)
     assert not record.exists()
+
+
+# Side files for a debugger.
+
+
+class Workshop:
+    """A build without its slow steps, of which it notes that they were asked for."""
+
+    def __init__(self, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.output, self.debug = folder / "out", folder / "debug"
+        self.kept = folder / "work" / "hello" / "hello.debug"
+        self.steps: list[str] = []
+        monkeypatch.setattr(build, "WORK", folder / "work")
+        monkeypatch.setattr(build, "_compile", self.compile)
+        monkeypatch.setattr(build, "_freeze", self.freeze)
+        monkeypatch.setattr(build, "_try", lambda _program: (1.0, "200"))
+
+    def compile(self, app: build.App, work: Path, _jobs: int, names: bool) -> build.Compiled:
+        self.steps.append("compile with names" if names else "compile")
+        write(work / "hello.dist" / "hello", "program")
+        return build.Compiled(str(app.source), build._tools_hash(), {}, 1.0, names)
+
+    def freeze(self, _command: list[str], target: Path, **options: Path) -> None:
+        if "debug" in options:  # else it is the rehearsal
+            self.steps.append("freeze")
+            number = self.steps.count("freeze")
+            write(target, f"image {number}")
+            write(options["debug"], f"side file of image {number}")
+
+    def build(self, *, freeze: bool = True, debug: bool = False) -> None:
+        app = build.App("hello", ROOT / "apps" / "hello.py")
+        folder = self.debug if debug else None
+        build.build(app, self.output, freeze=freeze, jobs=1, report=print, debug=folder)
+
+
+@pytest.fixture
+def workshop(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Workshop:
+    return Workshop(tmp_path, monkeypatch)
+
+
+def test_a_side_file_goes_to_a_folder_of_its_own(workshop: Workshop) -> None:
+    workshop.build(debug=True)
+    assert (workshop.debug / "hello.debug").read_text() == "side file of image 1"
+    assert [path.name for path in workshop.output.iterdir()] == ["hello"]
+
+
+def test_a_program_with_a_side_file_is_compiled_with_names(workshop: Workshop) -> None:
+    workshop.build(debug=True)
+    assert workshop.steps == ["compile with names", "freeze"]
+
+
+def test_a_side_file_is_kept_even_if_nobody_asks_for_it(workshop: Workshop) -> None:
+    workshop.build()
+    assert workshop.steps == ["compile", "freeze"]
+    assert workshop.kept.read_text() == "side file of image 1"
+    assert not workshop.debug.exists()
+
+
+def test_a_side_file_that_is_asked_for_later_is_of_a_new_image(workshop: Workshop) -> None:
+    workshop.build()
+    workshop.build(debug=True)
+    assert workshop.steps[2:] == ["compile with names", "freeze"]
+    assert (workshop.output / "hello").read_text() == "image 2"
+    assert (workshop.debug / "hello.debug").read_text() == "side file of image 2"
+
+
+def test_a_program_with_names_is_not_compiled_again_without(workshop: Workshop) -> None:
+    workshop.build(debug=True)
+    workshop.build()
+    workshop.build(debug=True)
+    assert workshop.steps == ["compile with names", "freeze"]
+
+
+def test_a_lost_side_file_is_made_again_with_its_image(workshop: Workshop) -> None:
+    workshop.build()
+    workshop.kept.unlink()
+    workshop.build()
+    assert workshop.steps == ["compile", "freeze", "freeze"]
+    assert (workshop.output / "hello").read_text() == "image 2"
+    assert workshop.kept.read_text() == "side file of image 2"
+
+
+def test_what_is_not_frozen_has_no_side_file(workshop: Workshop) -> None:
+    workshop.build(freeze=False, debug=True)
+    assert workshop.steps == ["compile"]
+    assert not workshop.debug.exists()
+
+
+@pytest.mark.parametrize("folder", ["out", "out/debug"])
+def test_side_files_do_not_go_where_programs_are_served(
+    build_apps: Builder, tmp_path: Path, folder: str
+) -> None:
+    result = build_apps("hello", "--debug", tmp_path / folder)
+    assert result.returncode == 2
+    assert "--debug needs another folder" in result.stderr
+    assert not list(tmp_path.iterdir())
+
+
+def test_side_files_are_of_frozen_programs(build_apps: Builder, tmp_path: Path) -> None:
+    result = build_apps("hello", "--debug", tmp_path / "debug", "--no-freeze")
+    assert result.returncode == 2
+    assert "--debug is about frozen programs" in result.stderr
+
+
+def test_a_built_program_s_side_file_fits_it(cgi_bin: Path) -> None:
+    with (cgi_bin / "hello").open("rb") as file:
+        segments = [
+            range(segment["p_vaddr"], segment["p_vaddr"] + segment["p_memsz"])
+            for segment in ELFFile(file).iter_segments("PT_LOAD")
+        ]
+    with (build.WORK / "hello" / "hello.debug").open("rb") as file:
+        names = ELFFile(file).get_section_by_name(".symtab")
+        assert isinstance(names, SymbolTableSection)
+        for name in ("PyObject_Call", "_PyEval_EvalFrameDefault", "abort"):
+            symbols = names.get_symbol_by_name(name)
+            assert symbols
+            assert any(symbols[0]["st_value"] in segment for segment in segments)
+
+
+def test_nuitka_is_told_to_keep_the_names(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """By an option that this Nuitka does not know, it shows that it was given it."""
+    monkeypatch.setattr(build, "DEBUG_OPTIONS", ("--no-such-option",))
+    app = build.App("hello", ROOT / "apps" / "hello.py")
+    with pytest.raises(build.BuildError, match="Nuitka could not compile it; see ") as failure:
+        build._compile(app, tmp_path, jobs=1, names=True)
+    assert "no such option" in Path(str(failure.value).split("see ")[1]).read_text()
 
 
 def test_install_copies_the_programs_and_nothing_else(cgi_bin: Path, tmp_path: Path) -> None:

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from freezer import elf
-from freezer.elf import Segment
+from freezer.elf import Section, Segment
 
 PAGE = 4096
 PAGES = st.integers(1, 2**30).map(PAGE.__mul__)
@@ -82,3 +82,62 @@ def test_the_headers_have_the_size_that_is_reckoned_with(
 ) -> None:
     size = elf.HEADER_SIZE + (len(segments) + 1) * elf.PROGRAM_HEADER_SIZE
     assert len(elf.headers(entry, segments)) == size
+
+
+# Files that have sections.
+
+KINDS = {
+    elf.SHT_PROGBITS: "SHT_PROGBITS",
+    elf.SHT_STRTAB: "SHT_STRTAB",
+    elf.SHT_NOBITS: "SHT_NOBITS",
+}
+IN_MEMORY = st.builds(
+    Section,
+    name=st.text(st.characters(codec="utf-8", exclude_characters="\0"), max_size=10),
+    kind=st.just(elf.SHT_NOBITS),
+    permissions=st.sampled_from(["r--", "r-x", "rw-"]),
+    address=PAGES,
+    size=PAGES,
+)
+IN_THE_FILE = st.builds(
+    Section,
+    name=st.text("abc._", max_size=10),
+    kind=st.sampled_from([elf.SHT_PROGBITS, elf.SHT_STRTAB]),
+    data=st.binary(max_size=100),
+)
+SECTIONS = st.lists(IN_MEMORY | IN_THE_FILE, max_size=20)
+SECTION_FLAGS = {"r": 2, "w": 1, "x": 4, "-": 0}
+
+
+@given(ENTRIES, SECTIONS)
+def test_every_section_is_found_again(entry: int, sections: list[Section]) -> None:
+    file = ELFFile(BytesIO(elf.with_sections(entry, sections)))
+    none, *found, names = file.iter_sections()
+    assert (none["sh_type"], names.name) == ("SHT_NULL", ".shstrtab")
+    assert [(s.name, s["sh_type"], s["sh_flags"], s["sh_addr"], s["sh_size"]) for s in found] == [
+        (
+            s.name,
+            KINDS[s.kind],
+            sum(SECTION_FLAGS[letter] for letter in s.permissions),
+            s.address,
+            s.size or len(s.data),
+        )
+        for s in sections
+    ]
+
+
+@given(ENTRIES, SECTIONS)
+def test_a_section_s_data_is_found_again(entry: int, sections: list[Section]) -> None:
+    file = ELFFile(BytesIO(elf.with_sections(entry, sections)))
+    for number, section in enumerate(sections, 1):
+        if section.kind != elf.SHT_NOBITS:
+            assert file.get_section(number).data() == section.data
+
+
+@given(ENTRIES, SECTIONS)
+def test_a_file_with_sections_is_for_x86_64_and_has_nothing_to_run(
+    entry: int, sections: list[Section]
+) -> None:
+    file = ELFFile(BytesIO(elf.with_sections(entry, sections)))
+    assert (file["e_type"], file["e_machine"], file["e_entry"]) == ("ET_EXEC", "EM_X86_64", entry)
+    assert file.num_segments() == 0

@@ -329,6 +329,20 @@ def test_an_exception_is_reported_to_the_log_alone(run: Run) -> None:
     assert last == "  RuntimeError: a secret"
 
 
+def test_a_traceback_has_file_and_line_and_nothing_of_the_builder(run: Run) -> None:
+    source = ROOT / "tests" / "apps" / "probe" / "__main__.py"
+    (line,) = [
+        number
+        for number, text in enumerate(source.read_text().splitlines(), 1)
+        if "raise RuntimeError" in text
+    ]
+    trace = run("probe", PATH_INFO="/raise").stderr.decode()
+    assert re.search(
+        rf'^    File "/proc/frozen-*/probe/__main__.py", line {line}, in ', trace, re.M
+    )
+    assert str(ROOT) not in trace
+
+
 def test_an_http_error_is_the_answer(run: Run) -> None:
     result = run("probe", PATH_INFO="/refuse")
     assert result.stdout.startswith(b"Status: 418 ")
