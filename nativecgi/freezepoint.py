@@ -19,7 +19,7 @@ from collections.abc import Callable, Mapping
 from nativecgi.chance import watch
 from nativecgi.closedworld import import_extension_modules
 from nativecgi.hooks import run_before_freeze
-from nativecgi.memory import fill_pools, wash_pools
+from nativecgi.memory import fill_pools
 from nativecgi.renewal import Renewal, forget, renewals, unrehearsed
 from nativecgi.streams import FIFO, flush_streams, occupy_closed, renew_streams
 from nativecgi.threads import show_threads
@@ -77,8 +77,6 @@ def reach(
     # What a process replaces is gone already: there it would have to be freed.
     sys.argv.clear()
     _environ.clear()
-    letterbox[:] = bytes(_LETTERBOX_SIZE)
-    wash_pools()
     gc.freeze()
     _address(letterbox, bytes.fromhex(token))
     os.kill(os.getpid(), signal.SIGSTOP)

@@ -21,28 +21,14 @@ def fill_pools() -> None:
     What a process allocates is then in new pools, close together, and it writes to fewer pages.
     The blocks are never given back: half a megabyte of the image, which no process touches.
     """
-    _fillers.extend(_taken())
-
-
-def wash_pools() -> None:
-    """Overwrite what has been in free blocks: it may be the builder's, and not for the image."""
-    blocks = _taken()
-    while blocks:  # each before the one that was taken before it: the next is then the same again
-        blocks.pop()
-
-
-def _taken() -> list[object]:
-    """All free blocks of all pools in use, each as an object of zeros."""
-    blocks: list[object] = []
     for size, make in _makers():
         run, last = 0, 0
         for _block in range(_MOST):
-            blocks.append(block := make())
-            run = run + 1 if 0 < id(block) - last <= 2 * size else 0
-            last = id(block)
-            if run >= _RUN and id(block) % _POOL + 2 * size > _POOL:
+            _fillers.append(filler := make())
+            run = run + 1 if 0 < id(filler) - last <= 2 * size else 0
+            last = id(filler)
+            if run >= _RUN and id(filler) % _POOL + 2 * size > _POOL:
                 break  # this pool is full: the next block is the first of a new one
-    return blocks
 
 
 def _makers() -> Iterator[tuple[int, Callable[[], object]]]:
