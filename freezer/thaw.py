@@ -12,7 +12,7 @@ from msgspec import Struct
 
 from freezer import linux
 from freezer.errors import Unsupported
-from freezer.snapshot import ANY_RESULT, Reservation, Snapshot, SystemCall
+from freezer.snapshot import ANY_RESULT, Region, Reservation, Snapshot, SystemCall
 
 _SOURCE = Path(__file__).with_name("thaw.S")
 _LETTER_HEAD = 24  # as in thaw.S
@@ -52,13 +52,23 @@ def assemble() -> Stub:
 
 def mapping_call(reservation: Reservation) -> SystemCall:
     """The mmap(2) that makes a reservation, at its address or not at all."""
-    protection = sum(_PROTECTION[letter] for letter in reservation.permissions)
     address, size = reservation.address, reservation.size
+    protection = _protection(reservation.permissions)
     return SystemCall(
         linux.SYS_MMAP,
         (address, size, protection, linux.PRIVATE_ANONYMOUS, linux.NO_FILE, 0),
         expected=address,
     )
+
+
+def protecting_call(region: Region) -> SystemCall:
+    """The mprotect(2) that gives a part of a larger segment the permissions it had."""
+    protection = _protection(region.permissions)
+    return SystemCall(linux.SYS_MPROTECT, (region.address, len(region.data), protection))
+
+
+def _protection(permissions: str) -> int:
+    return sum(_PROTECTION[letter] for letter in permissions)
 
 
 def populating_call(address: int, size: int) -> SystemCall:

@@ -11,6 +11,10 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 import pytest
+from elftools.elf.elffile import ELFFile
+
+from freezer.elf import PROGRAM_HEADER_SIZE
+from freezer.linux import PAGE
 
 Completed = subprocess.CompletedProcess
 
@@ -88,6 +92,16 @@ def test_a_program_with_a_guard_page_in_its_stack_goes_on(
     compiled: Callable[..., Path], frozen: Callable[..., Path]
 ) -> None:
     assert run(frozen(compiled("guarded.c"))).stdout == "guarded\n"
+
+
+def test_a_program_in_more_pieces_than_an_elf_file_can_have_goes_on(
+    compiled: Callable[..., Path], frozen: Callable[..., Path]
+) -> None:
+    image = frozen(compiled("pieces.c"))
+    assert run(image).stdout == "150 of 150\n"
+    with image.open("rb") as file:
+        headers = ELFFile(file)["e_phnum"] * PROGRAM_HEADER_SIZE
+    assert headers <= PAGE, "most kernels execute no file with more"
 
 
 def test_another_process_s_sigstop_is_not_the_freeze_point(
