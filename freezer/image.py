@@ -57,13 +57,15 @@ def write(
             if len(region.data) >= HUGE_PAGE
         ),
         *(thaw.populating_call(address, size) for address, size in written_to),
-        *snapshot.calls,
     ]
 
     # The headers' size depends on their number alone.
     headers_size = elf.HEADER_SIZE + count * elf.PROGRAM_HEADER_SIZE
     entry = stub_address + _aligned(headers_size, _STUB_ALIGNMENT)
-    stub = thaw.link(thaw.assemble(), entry, snapshot, calls)
+    assembled = thaw.assemble()
+    # The program's own calls are the last: a handler of SIGILL that it has is the one that counts.
+    calls += [thaw.illegal_instruction_call(assembled, entry), *snapshot.calls]
+    stub = thaw.link(assembled, entry, snapshot, calls)
     first = Segment(stub_address, "r-x", 0, _aligned(entry - stub_address + len(stub), PAGE))
     segments = [first]
     for group in groups:
