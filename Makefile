@@ -1,4 +1,5 @@
-# make build | serve | test | fuzz | bench | install | clean; each sets up what it lacks.
+# make build | serve | test | test-portability | fuzz | bench | install | clean; each sets up what
+# it lacks.
 
 APPS    =
 OUT     = dist/cgi-bin
@@ -18,7 +19,7 @@ PYTHON_PACKAGES = python3:/usr/bin/python3 python3-dev:python3-config \
 	'python3-venv:/usr/lib/python3.*/ensurepip/__init__.py'
 endif
 
-.PHONY: build serve test fuzz bench install clean
+.PHONY: build serve test test-portability fuzz bench install clean
 
 build: .venv/ready
 	.venv/bin/python build.py --output $(OUT) $(APPS)
@@ -28,11 +29,17 @@ serve: build .venv-dev/ready
 
 test: build .venv-dev/ready
 	tools/require apache2-bin:apache2 nginx-light:nginx fcgiwrap:fcgiwrap lighttpd:lighttpd \
-		websocketd:websocketd chromium:chromium gdb:gdb
+		websocketd:websocketd chromium:chromium gdb:gdb debootstrap:debootstrap \
+		openssl:openssl apache2-suexec-pristine:/usr/lib/apache2/suexec-pristine
 	.venv-dev/bin/ruff format --check .
 	.venv-dev/bin/ruff check .
 	.venv-dev/bin/mypy
 	.venv-dev/bin/python -m pytest
+
+# On other kernels and CPUs, emulated: some minutes.
+test-portability: build .venv-dev/ready
+	tools/require qemu-system-x86:qemu-system-x86_64 openssl:openssl
+	.venv-dev/bin/python -m pytest -m portability
 
 # Any bytes as a request, for so long; fuzz/crashes has the one that was not answered as it should.
 fuzz: .venv-dev/fuzz

@@ -5,11 +5,14 @@ import struct
 
 from msgspec import Struct
 
+from freezer.linux import PAGE
+
 HEADER_SIZE = 64
 PROGRAM_HEADER_SIZE = 56
 SECTION_HEADER_SIZE = 64
-# The kernel reads at most this many bytes of program headers (load_elf_phdrs, fs/binfmt_elf.c).
-MAX_PROGRAM_HEADERS = 65536 // PROGRAM_HEADER_SIZE
+# The kernel executes no file with more than a page of program headers (ELF_MIN_ALIGN in
+# load_elf_phdrs, fs/binfmt_elf.c): Debian's 5.10, 6.1 and 6.12 do not, though some others do.
+MAX_PROGRAM_HEADERS = PAGE // PROGRAM_HEADER_SIZE
 
 SHT_PROGBITS = 1
 SHT_SYMTAB = 2

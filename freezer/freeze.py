@@ -22,9 +22,12 @@ FREEZE_POINT = "FREEZE_POINT"
 # is taken from it here was added after the first x86-64 CPUs. rseq(2) registers memory with the
 # kernel, for which a thaw could not answer.
 _TUNABLES = (
-    "glibc.pthread.rseq=0:glibc.cpu.hwcaps=-AVX,-AVX2,-AVX512F,-FMA,-FMA4,-BMI1,-BMI2,-LZCNT,"
-    "-MOVBE,-XSAVE,-XSAVEC,-AVX_Fast_Unaligned_Load"
+    "glibc.pthread.rseq=0:glibc.cpu.hwcaps=-SSSE3,-SSE4_1,-SSE4_2,-POPCNT,-AVX,-AVX2,-AVX512F,"
+    "-FMA,-FMA4,-BMI1,-BMI2,-LZCNT,-MOVBE,-XSAVE,-XSAVEC,-AVX_Fast_Unaligned_Load"
 )
+# OpenSSL chooses likewise (OPENSSL_ia32cap(3)). From the first of its five words the upper half
+# is taken, in which CPUID tells what came after SSE2; the others are about later CPUs still.
+_OPENSSL_CAPABILITIES = "~0xffffffff00000000:0:0:0:0"
 ENVIRONMENT = {
     "PATH": "/usr/local/bin:/usr/bin:/bin",
     "LANG": "C.UTF-8",
@@ -33,6 +36,7 @@ ENVIRONMENT = {
     "USER": "nobody",
     "LOGNAME": "nobody",
     "GLIBC_TUNABLES": _TUNABLES,
+    "OPENSSL_ia32cap": _OPENSSL_CAPABILITIES,
     # Every symbol is looked up now: a thaw has no time for it, and less memory to write to.
     "LD_BIND_NOW": "1",
     # numpy's and scipy's library starts threads when it is loaded, which cannot be frozen.

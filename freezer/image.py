@@ -15,7 +15,7 @@ from freezer import elf, thaw
 from freezer.elf import Segment
 from freezer.errors import CannotFreeze
 from freezer.linux import HUGE_PAGE, PAGE
-from freezer.segments import merged, split
+from freezer.segments import common_permissions, grouped, merged, split
 from freezer.snapshot import Region, Snapshot
 
 _MODE = 0o755
@@ -36,43 +36,56 @@ def write(
         kept, zeros = split(region)
         regions += kept
         reservations += zeros
+    # Two program headers are not for memory: the stub's and the one about the stack.
+    groups = grouped(regions, elf.MAX_PROGRAM_HEADERS - 2)
+    count = len(groups) + 2
+    if count > elf.MAX_PROGRAM_HEADERS:
+        raise CannotFreeze(
+            f"the program has {len(groups)} separate pieces of memory, too many for an ELF file"
+        )
     calls = [
         *map(thaw.mapping_call, reservations),
+        *(
+            thaw.protecting_call(region)
+            for group in groups
+            for region in group
+            if region.permissions != common_permissions(group)
+        ),
         *(
             thaw.huge_page_call(region.address, len(region.data))
             for region in regions
             if len(region.data) >= HUGE_PAGE
         ),
         *(thaw.populating_call(address, size) for address, size in written_to),
-        *snapshot.calls,
     ]
 
-    # The headers' size depends on the number of segments alone: one a region and the stub's.
-    count = len(regions) + 1
-    if count + 1 > elf.MAX_PROGRAM_HEADERS:
-        raise CannotFreeze(f"the program has {count} pieces of memory, too many for an ELF file")
-    headers_size = elf.HEADER_SIZE + (count + 1) * elf.PROGRAM_HEADER_SIZE
+    # The headers' size depends on their number alone.
+    headers_size = elf.HEADER_SIZE + count * elf.PROGRAM_HEADER_SIZE
     entry = stub_address + _aligned(headers_size, _STUB_ALIGNMENT)
-    stub = thaw.link(thaw.assemble(), entry, snapshot, calls)
+    assembled = thaw.assemble()
+    # The program's own calls are the last: a handler of SIGILL that it has is the one that counts.
+    calls += [thaw.illegal_instruction_call(assembled, entry), *snapshot.calls]
+    stub = thaw.link(assembled, entry, snapshot, calls)
     first = Segment(stub_address, "r-x", 0, _aligned(entry - stub_address + len(stub), PAGE))
     segments = [first]
-    for region in regions:
-        offset = _offset(segments[-1].offset + segments[-1].size, region)
-        segments.append(Segment(region.address, region.permissions, offset, len(region.data)))
+    for group in groups:
+        address, size = group[0].address, group[-1].end - group[0].address
+        offset = _offset(segments[-1].offset + segments[-1].size, address, size)
+        segments.append(Segment(address, common_permissions(group), offset, size))
     _require_disjoint(segments)
     head = elf.headers(entry, segments).ljust(entry - stub_address, b"\0") + stub
-    _replace(path, head, list(zip(segments[1:], regions, strict=True)))
+    _replace(path, head, list(zip(segments[1:], groups, strict=True)))
 
 
-def _offset(free: int, region: Region) -> int:
-    """Where in the file a region goes, at `free` or as soon behind it as it may.
+def _offset(free: int, address: int, size: int) -> int:
+    """Where in the file a segment goes, at `free` or as soon behind it as it may.
 
     A large one is placed so that its huge pages are the file's too: those that the page cache
     holds in one piece are then mapped in one piece.
     """
-    if len(region.data) < HUGE_PAGE:
+    if size < HUGE_PAGE:
         return free
-    return free + (region.address - free) % HUGE_PAGE
+    return free + (address - free) % HUGE_PAGE
 
 
 def _require_disjoint(segments: list[Segment]) -> None:
@@ -82,15 +95,15 @@ def _require_disjoint(segments: list[Segment]) -> None:
             raise CannotFreeze(f"the program has taken the thaw stub's place at {above.address:#x}")
 
 
-def _replace(path: Path, head: bytes, parts: list[tuple[Segment, Region]]) -> None:
+def _replace(path: Path, head: bytes, parts: list[tuple[Segment, list[Region]]]) -> None:
     """Write beside `path`, then rename: nobody ever sees half an image."""
     handle, name = tempfile.mkstemp(prefix=f".{path.name}.", suffix=".tmp", dir=path.parent)
     try:
         with os.fdopen(handle, "wb") as file:
             file.write(head)
-            for segment, region in parts:
+            for segment, group in parts:
                 file.seek(segment.offset)
-                file.write(region.data)
+                file.writelines(region.data for region in group)
             file.flush()
             # The page cache holds in small pieces what it was written in. It is made to forget
             # the file, for the first start to read back in huge pages.

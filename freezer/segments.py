@@ -45,6 +45,32 @@ def split(region: Region) -> tuple[list[Region], list[Reservation]]:
     return kept, zeros
 
 
+def grouped(regions: Iterable[Region], count: int) -> list[list[Region]]:
+    """Put neighbours together until there are `count` groups, or as few as there can be.
+
+    A group is one segment of the file. What it costs a start to part it again into memory of
+    different permissions is what the segments would have cost.
+    """
+    groups = [[region] for region in sorted(regions, key=lambda region: region.address)]
+    surplus = len(groups) - count
+    kept = groups[:1]
+    for group in groups[1:]:
+        if surplus > 0 and kept[-1][-1].end == group[0].address:
+            kept[-1] += group
+            surplus -= 1
+        else:
+            kept.append(group)
+    return kept
+
+
+def common_permissions(group: list[Region]) -> str:
+    """What a segment of these regions is mapped with: never writable unless all of it is."""
+    first = group[0].permissions
+    if all(region.permissions == first for region in group):
+        return first
+    return "r-x" if any("x" in region.permissions for region in group) else "r--"
+
+
 def _zero_runs(data: bytes) -> Iterator[tuple[int, int]]:
     """The offsets at which runs of whole pages of zeros start and end."""
     pages = groupby(range(0, len(data), PAGE), lambda page: data[page : page + PAGE] == _ZERO_PAGE)

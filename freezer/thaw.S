@@ -15,6 +15,8 @@
 #define SIGACTION_SIZE  32      /* struct kernel_sigaction: handler, flags, restorer, mask */
 #define SIGSET_SIZE     8
 #define STDERR          2
+#define UCONTEXT_RIP    168     /* in the ucontext_t that a signal's handler gets: rip */
+#define UD2             0x0b0f  /* the instruction, as the word it is in memory */
 #define EXIT_STATUS     127     /* what a shell says of a program it cannot start */
 #define CALL_SIZE       64      /* number, six arguments, expected result: eight words */
 #define ANY_RESULT      -1
@@ -196,11 +198,27 @@ restore:
         mov     rsp, saved_rsp[rip]
         jmp     qword ptr saved_rip[rip]
 
+# The handler of SIGILL: the program has come to an instruction that this CPU lacks. A library
+# chose it where the image was made, and nothing can undo that here; so say it and end. The action
+# is gone with the first signal (SA_RESETHAND): an instruction that is illegal on every CPU (ud2),
+# by which a program ends itself, is returned to and ends it as it would without this.
+illegal_instruction:
+        mov     rax, [rdx + UCONTEXT_RIP]       # rdx: the third argument, the ucontext_t
+        lea     rsi, lacking[rip]
+        mov     edx, offset lacking_end - lacking
+        cmp     word ptr [rax], UD2
+        jne     say_and_end
+        ret                             # to signal_return, where the kernel has it return to
+signal_return:
+        mov     eax, SYS_rt_sigreturn
+        syscall
+
 # Without its memory there is no program to report this; so the stub says it and ends.
 failed:
-        mov     edi, STDERR
         lea     rsi, message[rip]
         mov     edx, offset message_end - message
+say_and_end:
+        mov     edi, STDERR
         mov     eax, SYS_write
         syscall
         mov     edi, EXIT_STATUS
@@ -211,6 +229,10 @@ message:
         .ascii  "frozen program: the kernel refused memory or a signal action; "
         .ascii  "see the limit on address space (ulimit -v)\n"
 message_end:
+lacking:
+        .ascii  "frozen program: this CPU lacks an instruction that a library has chosen by the CPU "
+        .ascii  "of the machine where the program was built; build it on one with an older CPU\n"
+lacking_end:
 
         .balign 8
 saved_rax:              .quad 0

@@ -1,6 +1,7 @@
 """The thaw stub: thaw.S assembled, with a program's addresses and system calls filled in."""
 
 import shutil
+import signal
 import struct
 import subprocess
 import tempfile
@@ -12,13 +13,17 @@ from msgspec import Struct
 
 from freezer import linux
 from freezer.errors import Unsupported
-from freezer.snapshot import ANY_RESULT, Reservation, Snapshot, SystemCall
+from freezer.snapshot import ANY_RESULT, Region, Reservation, Snapshot, SystemCall
 
 _SOURCE = Path(__file__).with_name("thaw.S")
 _LETTER_HEAD = 24  # as in thaw.S
 _ARGUMENTS = 6
 _WORD = 8
 _ROW = struct.Struct("<8Q")  # a call's number, its six arguments, its result
+
+# struct kernel_sigaction: handler, flags, restorer, mask
+_SIGACTION = struct.Struct("<4Q")
+_SIGSET_SIZE = 8
 
 _PROTECTION = {"r": linux.PROT_READ, "w": linux.PROT_WRITE, "x": linux.PROT_EXEC, "-": 0}
 
@@ -52,13 +57,23 @@ def assemble() -> Stub:
 
 def mapping_call(reservation: Reservation) -> SystemCall:
     """The mmap(2) that makes a reservation, at its address or not at all."""
-    protection = sum(_PROTECTION[letter] for letter in reservation.permissions)
     address, size = reservation.address, reservation.size
+    protection = _protection(reservation.permissions)
     return SystemCall(
         linux.SYS_MMAP,
         (address, size, protection, linux.PRIVATE_ANONYMOUS, linux.NO_FILE, 0),
         expected=address,
     )
+
+
+def protecting_call(region: Region) -> SystemCall:
+    """The mprotect(2) that gives a part of a larger segment the permissions it had."""
+    protection = _protection(region.permissions)
+    return SystemCall(linux.SYS_MPROTECT, (region.address, len(region.data), protection))
+
+
+def _protection(permissions: str) -> int:
+    return sum(_PROTECTION[letter] for letter in permissions)
 
 
 def populating_call(address: int, size: int) -> SystemCall:
@@ -76,6 +91,19 @@ def huge_page_call(address: int, size: int) -> SystemCall:
     and mapped by them. A kernel without huge pages refuses.
     """
     return SystemCall(linux.SYS_MADVISE, (address, size, linux.MADV_HUGEPAGE), ANY_RESULT)
+
+
+def illegal_instruction_call(stub: Stub, address: int) -> SystemCall:
+    """The rt_sigaction(2) that has the stub, loaded at `address`, say what the CPU lacks.
+
+    What libraries chose by the CPU is masked where that can be (freeze.py); where it cannot, a
+    program dies of SIGILL on an older CPU. CPUID could tell before, but a hypervisor may take
+    longer for it than a whole start may, and not every program gets to such an instruction.
+    """
+    flags = linux.SA_SIGINFO | linux.SA_RESTORER | linux.SA_RESETHAND
+    handler, restorer = (address + stub.words[n] for n in ("illegal_instruction", "signal_return"))
+    action = _SIGACTION.pack(handler, flags, restorer, 0)
+    return SystemCall(linux.SYS_RT_SIGACTION, (signal.SIGILL, action, 0, _SIGSET_SIZE))
 
 
 def link(stub: Stub, address: int, snapshot: Snapshot, calls: list[SystemCall]) -> bytes:

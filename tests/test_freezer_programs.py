@@ -14,6 +14,8 @@ import pytest
 from elftools.elf.elffile import ELFFile
 
 from freezer import procfs
+from freezer.elf import PROGRAM_HEADER_SIZE
+from freezer.linux import PAGE
 
 Completed = subprocess.CompletedProcess
 
@@ -93,6 +95,16 @@ def test_a_program_with_a_guard_page_in_its_stack_goes_on(
     assert run(frozen(compiled("guarded.c"))).stdout == "guarded\n"
 
 
+def test_a_program_in_more_pieces_than_an_elf_file_can_have_goes_on(
+    compiled: Callable[..., Path], frozen: Callable[..., Path]
+) -> None:
+    image = frozen(compiled("pieces.c"))
+    assert run(image).stdout == "150 of 150\n"
+    with image.open("rb") as file:
+        headers = ELFFile(file)["e_phnum"] * PROGRAM_HEADER_SIZE
+    assert headers <= PAGE, "most kernels execute no file with more"
+
+
 def test_another_process_s_sigstop_is_not_the_freeze_point(
     compiled: Callable[..., Path], frozen: Callable[..., Path]
 ) -> None:
@@ -153,8 +165,8 @@ def test_the_processor_is_the_one_it_runs_on(frozen_probe: Path) -> None:
 def test_functions_for_the_builder_s_processor_are_not_chosen(
     compiled: Callable[..., Path], frozen_probe: Path
 ) -> None:
-    # Loads into a register of 256 bits: of AVX2 (vmovdqu), of AVX-512 (vmovdqu64).
-    loads = ("c5fe6f", "62e1fe286f")
+    # Loads into a register: of AVX2 (vmovdqu), of AVX-512 (vmovdqu64) with 256 and with 512 bits.
+    loads = ("c5fe6f", "62e1fe286f", "62e1fe486f")
     plain = answer(compiled("probe.c"), "memory_code")
     if not any(load in plain for load in loads):
         pytest.skip("the C library would not choose AVX here anyway")
@@ -276,6 +288,41 @@ def test_exit_runs_its_functions(frozen_probe: Path) -> None:
 
 def test_a_signal_handler_stays(frozen_probe: Path) -> None:
     assert answer(frozen_probe, "handler") == "handled"
+
+
+@pytest.fixture
+def after_an_illegal_instruction(
+    compiled: Callable[..., Path], frozen: Callable[..., Path]
+) -> Callable[..., "Completed[str]"]:
+    """Runs a program that comes to one: `after_an_illegal_instruction("none")`."""
+
+    def run_illegal(instruction: str, *flags: str) -> "Completed[str]":
+        return run(frozen(compiled("illegal.c", *flags)), variables={"ILLEGAL": instruction})
+
+    return run_illegal
+
+
+def test_an_instruction_that_the_cpu_lacks_is_said(
+    after_an_illegal_instruction: Callable[..., "Completed[str]"],
+) -> None:
+    result = after_an_illegal_instruction("none")
+    assert (result.returncode, result.stdout) == (127, "")
+    assert result.stderr.startswith("frozen program: this CPU lacks an instruction")
+
+
+def test_a_program_that_ends_itself_by_ud2_is_killed_as_ever(
+    after_an_illegal_instruction: Callable[..., "Completed[str]"],
+) -> None:
+    result = after_an_illegal_instruction("ud2")
+    assert (result.returncode, result.stderr) == (-signal.SIGILL, "")
+
+
+@pytest.mark.parametrize("instruction", ["none", "ud2"])
+def test_a_program_s_own_handler_of_sigill_stays(
+    after_an_illegal_instruction: Callable[..., "Completed[str]"], instruction: str
+) -> None:
+    result = after_an_illegal_instruction(instruction, "-DHANDLED")
+    assert (result.returncode, result.stdout, result.stderr) == (0, "handled\n", "")
 
 
 def test_the_alternate_signal_stack_stays(frozen_probe: Path) -> None:

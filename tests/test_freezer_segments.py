@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from freezer.linux import PAGE
-from freezer.segments import ZERO_RUN, merged, split
+from freezer.segments import ZERO_RUN, common_permissions, grouped, merged, split
 from freezer.snapshot import Region, Reservation
 
 Piece = Region | Reservation
@@ -156,3 +156,34 @@ def test_memory_of_zeros_alone_needs_no_file() -> None:
         [],
         [Reservation(0x10000, "rw-", ZERO_RUN)],
     )
+
+
+# Groups, where there are more pieces than an ELF file has segments.
+
+
+@given(memories(), st.integers(0, 8))
+def test_groups_are_the_regions_in_order_of_address(memory: list[Region], count: int) -> None:
+    regions = [region for group in grouped(memory, count) for region in group]
+    assert regions == sorted(memory, key=lambda region: region.address)
+
+
+@given(memories(), st.integers(0, 8))
+def test_a_group_has_no_hole(memory: list[Region], count: int) -> None:
+    for group in grouped(memory, count):
+        assert len(flat(group)) == 1
+
+
+@given(memories(), st.integers(0, 8))
+def test_there_are_no_more_groups_than_wanted_but_for_holes(
+    memory: list[Region], count: int
+) -> None:
+    groups = grouped(memory, count)
+    assert len(groups) == max(min(count, len(memory)), len(flat(memory)))
+
+
+@given(memories(), st.integers(0, 8))
+def test_a_group_is_mapped_with_what_its_memory_shares(memory: list[Region], count: int) -> None:
+    for group in grouped(memory, count):
+        common = common_permissions(group)
+        assert "w" not in common or all(region.permissions == common for region in group)
+        assert "x" not in common or any("x" in region.permissions for region in group)

@@ -7,7 +7,9 @@ closed, or be what is looked at.
 import importlib
 import json
 import os
+import pwd
 import random
+import socket
 import sqlite3
 import subprocess
 import sys
@@ -135,6 +137,16 @@ def late_import() -> object:
     return importlib.import_module("imported_late").handle()
 
 
+def lookups() -> object:
+    """The C library loads its modules for these, if /etc/nsswitch.conf names any."""
+    address = socket.getaddrinfo(b"127.0.0.1", 80, type=socket.SOCK_STREAM)[0][4]
+    try:
+        protocol: int | None = socket.getprotobyname("no-protocol")
+    except OSError:
+        protocol = None
+    return [pwd.getpwuid(0).pw_name, address, protocol]
+
+
 def failure() -> object:
     raise LookupError("on purpose")
 
@@ -157,6 +169,7 @@ PROBES = {
         database,
         clock,
         late_import,
+        lookups,
         failure,
     )
 }

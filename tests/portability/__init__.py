@@ -1,0 +1,1 @@
+"""One file, elsewhere: other distributions, kernels, CPUs, limits and surroundings."""
