@@ -1,14 +1,16 @@
 """The whole of freezing, step by step."""
 
+import os
 import platform
-import secrets
 import sys
 import tempfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from freezer import image, tracee
+from freezer import image, placement, tracee
 from freezer.capture import capture
+from freezer.chance import Chance
+from freezer.determinism import THEN, Determinism
 from freezer.errors import CannotFreeze, Unsupported
 from freezer.prepare import prepare
 from freezer.trial import written_to
@@ -43,6 +45,7 @@ def freeze(
     trial: Mapping[str, str] | None = None,
     forget: Path | None = None,
     seconds: float = SECONDS,
+    seed: bytes | None = None,
 ) -> str:
     """Run `command` up to its freeze point and write it as an executable file to `output`.
 
@@ -50,7 +53,9 @@ def freeze(
     `seconds` to get there. With `trial`, an environment, the frozen program is then run once
     in an empty folder to learn which memory it writes to, and made faster by that. `forget` is
     the path of a folder that the image must not know, such as a temporary one that anybody
-    could make again. Returns what the program printed on its way to the freeze point.
+    could make again. With a `seed` the same program gives the same image; who knows the seed
+    can tell its addresses and random values. Returns what the program printed on its way to the
+    freeze point.
 
     Raises CannotFreeze or Unsupported, having written nothing, where the program or this
     machine do not allow it, and OSError where `output` cannot be written.
@@ -58,11 +63,14 @@ def freeze(
     require_support()
     if not output.parent.is_dir():
         raise CannotFreeze(f"there is no folder {output.parent} to write {output.name} to")
-    token = secrets.token_bytes(16)
+    chance = Chance(seed)
+    token = chance.bytes(16)
     environment = {**ENVIRONMENT, **(environment or {}), FREEZE_POINT: token.hex()}
-    with tracee.started(command, environment) as process:
-        prepared = prepare(process)
+    with tracee.started(command, environment, answers=_answers(chance, seed)) as process:
+        taken = [] if seed is None else placement.place(process, chance)
+        prepared = prepare(process, chance)
         process.run_to_freeze_point(seconds)
+        placement.give_back(process, taken)
         snapshot = capture(process, prepared, token, forget)
         printed = process.output.text()
     if trial is None:
@@ -72,9 +80,16 @@ def freeze(
         with tempfile.TemporaryDirectory(prefix=".freezer-", dir=output.parent) as folder:
             draft = Path(folder, "draft")
             image.write(draft, snapshot, prepared.stub_address)
-            ranges = written_to(draft, trial, seconds)
+            ranges = written_to(draft, trial, seconds, _answers(chance, seed))
         image.write(output, snapshot, prepared.stub_address, ranges)
     return printed
+
+
+def _answers(chance: Chance, seed: bytes | None) -> Determinism | None:
+    """What the program gets to hear of chance and time, if that is not the kernel's to say."""
+    if seed is None:
+        return None
+    return Determinism(chance, int(os.environ.get("SOURCE_DATE_EPOCH", THEN)))
 
 
 def require_support() -> None:
