@@ -31,7 +31,7 @@ from rich.console import Console
 from rich.progress import Progress, SpinnerColumn, TaskID, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
-from freezer import Unsupported, require_support
+from freezer import THEN, Unsupported, require_support
 
 ROOT = Path(__file__).resolve().parent
 APPS = ROOT / "apps"
@@ -52,6 +52,9 @@ TRIAL = {
     "REMOTE_ADDR": "127.0.0.1",
 }
 TRIAL_RUNS = 3
+# Where a program lies as it is frozen to be reproducible: the same place in every build of it.
+# The time of its files is that of the freezer's clock.
+SAME_FOLDER = "/tmp/nativecgi-{seed:.16}"
 TRIAL_SECONDS = 30
 
 # _json: without it json works, but slowly, and Nuitka leaves it out unless told.
@@ -126,12 +129,24 @@ def _find_app(name: str) -> App:
 
 
 def build(
-    app: App, output: Path, *, freeze: bool, jobs: int, report: Callable[[str], None]
+    app: App,
+    output: Path,
+    *,
+    freeze: bool,
+    secret: str | None = None,
+    jobs: int,
+    report: Callable[[str], None],
 ) -> Built:
-    """Bring one app up to date; raises BuildError with its own traceback or reason."""
+    """Bring one app up to date; raises BuildError with its own traceback or reason.
+
+    With a `secret`, which may be empty, it is reproducible: what is random in a program derives
+    from its sources and that.
+    """
     work = WORK / app.name
     with _locked(work):
-        return _build(app, work, output / app.name, freeze=freeze, jobs=jobs, report=report)
+        return _build(
+            app, work, output / app.name, freeze=freeze, secret=secret, jobs=jobs, report=report
+        )
 
 
 @contextmanager
@@ -144,7 +159,14 @@ def _locked(work: Path) -> Iterator[None]:
 
 
 def _build(
-    app: App, work: Path, target: Path, *, freeze: bool, jobs: int, report: Callable[[str], None]
+    app: App,
+    work: Path,
+    target: Path,
+    *,
+    freeze: bool,
+    secret: str | None,
+    jobs: int,
+    report: Callable[[str], None],
 ) -> Built:
     record = work / "compiled.json"
     compiled = _read(record, Compiled)
@@ -158,7 +180,9 @@ def _build(
         compiled = _compile(app, work, jobs)
         _write(record, compiled)
 
-    made_from = _hash(msgspec.json.encode([compiled.sources, compiled.tools, _freezer_hash()]))
+    seed = None if secret is None else _seed(compiled, secret)
+    parts = [compiled.sources, compiled.tools, _freezer_hash(), seed]
+    made_from = _hash(msgspec.json.encode(parts))
     program = work / f"{app.name}.dist" / app.name
     frozen = work / f"{app.name}.frozen"
     result, record = (frozen, work / "frozen.json") if freeze else (program, work / "plain.json")
@@ -167,8 +191,8 @@ def _build(
         record.unlink(missing_ok=True)
         if freeze:
             report("freezing")
-            with _neutral_copy(program) as copy:
-                _freeze([str(copy)], frozen, forget=copy.parent)
+            with _neutral_copy(program) if seed is None else _same_copy(program, seed) as copy:
+                _freeze([str(copy)], frozen, forget=copy.parent, seed=seed)
         report("trying")
         milliseconds, status = _try(result)
         size = result.stat().st_size
@@ -274,12 +298,35 @@ def _neutral_copy(program: Path) -> Iterator[Path]:
         yield Path(shutil.copytree(program.parent, folder, dirs_exist_ok=True), program.name)
 
 
-def _freeze(command: list[str], target: Path, *, forget: Path | None = None) -> None:
+@contextmanager
+def _same_copy(program: Path, seed: str) -> Iterator[Path]:
+    """The program in a folder of its own that is the same in every build of it."""
+    folder = Path(SAME_FOLDER.format(seed=seed))
+    try:
+        folder.mkdir(mode=0o700)
+    except FileExistsError:
+        raise BuildError(
+            f"{folder} is there: wait for the other build of this program, or remove it"
+        ) from None
+    try:
+        shutil.copytree(program.parent, folder, dirs_exist_ok=True)
+        for path in folder.rglob("*"):
+            os.utime(path, (THEN, THEN))
+        yield folder / program.name
+    finally:
+        shutil.rmtree(folder)
+
+
+def _freeze(
+    command: list[str], target: Path, *, forget: Path | None = None, seed: str | None = None
+) -> None:
     """Freeze; with a folder to `forget`, which it runs in, for good: tried and made fast."""
     freezer = [sys.executable, "-m", "freezer", "--output", str(target)]
     if forget is not None:
         freezer += [f"--trial={name}={value}" for name, value in TRIAL.items()]
         freezer += ["--forget", str(forget)]
+    if seed is not None:
+        freezer += ["--reproducible", seed]
     result = subprocess.run(
         [*freezer, "--", *command],
         cwd=forget,
@@ -321,6 +368,12 @@ def _tools_hash() -> str:
     """What else a compilation depends on."""
     tools = [sys.version, sys.prefix, platform.machine(), version("nuitka"), *NUITKA_OPTIONS]
     return _hash("\n".join(tools).encode())
+
+
+def _seed(compiled: Compiled, secret: str) -> str:
+    """What a reproducible program derives from: not from where its sources lie."""
+    contents = sorted(compiled.sources.values())
+    return _hash(msgspec.json.encode([contents, compiled.tools, _freezer_hash(), secret]))
 
 
 def _freezer_hash() -> str:
@@ -367,7 +420,13 @@ def progress(console: Console) -> Iterator[Callable[[App, str], None]]:
 
 
 def build_all(
-    apps: list[App], output: Path, *, freeze: bool, jobs: int, show: Callable[[App, str], None]
+    apps: list[App],
+    output: Path,
+    *,
+    freeze: bool,
+    secret: str | None = None,
+    jobs: int,
+    show: Callable[[App, str], None],
 ) -> tuple[dict[str, Built], dict[str, Exception]]:
     """Build the apps, `jobs` at a time; a failure of one keeps no other from being built."""
     workers = min(jobs, len(apps))
@@ -377,7 +436,12 @@ def build_all(
     def build_one(app: App) -> None:
         try:
             built[app.name] = build(
-                app, output, freeze=freeze, jobs=max(1, jobs // workers), report=partial(show, app)
+                app,
+                output,
+                freeze=freeze,
+                secret=secret,
+                jobs=max(1, jobs // workers),
+                report=partial(show, app),
             )
             show(app, DONE)
         except Exception as error:  # whatever it is, it keeps no other app from being built
@@ -412,6 +476,11 @@ def main() -> int:
     parser.add_argument("apps", nargs="*", metavar="APP", help="a name in apps/, a file, a folder")
     parser.add_argument("-o", "--output", type=Path, default=OUTPUT, help="where the programs go")
     parser.add_argument("--no-freeze", action="store_true", help="leave it at what Nuitka makes")
+    parser.add_argument(
+        "--reproducible", nargs="?", const="", metavar="SECRET",
+        help="build the same bytes from the same sources, tools and SECRET: who knows these knows "
+        "a program's addresses and random values, see docs/freezing.md",
+    )  # fmt: skip
     parser.add_argument("-j", "--jobs", type=int, default=os.cpu_count() or 1, help="at a time")
     options = parser.parse_args()
     console = Console()
@@ -428,7 +497,12 @@ def main() -> int:
         return 1
     with progress(console) as show:
         built, failed = build_all(
-            apps, options.output.resolve(), freeze=freeze, jobs=max(1, options.jobs), show=show
+            apps,
+            options.output.resolve(),
+            freeze=freeze,
+            secret=options.reproducible,
+            jobs=max(1, options.jobs),
+            show=show,
         )
     if built:
         console.print(table(built))

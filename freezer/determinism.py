@@ -8,6 +8,7 @@ import os
 import signal
 import struct
 from collections.abc import Callable, Mapping
+from pathlib import Path
 
 from msgspec import Struct
 
@@ -75,6 +76,10 @@ class Determinism:
         self._now = now
         self._looks = 0
         self._files: dict[tuple[int, int], int] = {}  # numbers of inodes, in order of appearance
+        # Where the kernel makes up files, and their times, as somebody looks.
+        self._made_up = {
+            path.stat().st_dev for path in map(Path, ("/proc", "/sys")) if path.exists()
+        }
         self._asked: Registers | None = None  # as the system call was entered that goes on
         self._counter_is_hidden = True
 
@@ -208,17 +213,17 @@ class Determinism:
         """
         data = bytearray(tracee.read(address, _STAT_SIZE))
         device, inode, _links, mode = struct.unpack_from("<QQQI", data)
-        size, changed = struct.unpack_from("<Q", data, 48)[0], struct.unpack_from("<Q", data, 88)[0]
+        (size,), (changed,) = struct.unpack_from("<Q", data, 48), struct.unpack_from("<Q", data, 88)
         if mode & _S_IFMT == _S_IFDIR:
             size = _FOLDER_SIZE
-        # A file's time decides on whether what is compiled from it is current. One without a
-        # size, as in /proc, has none that means anything.
-        is_file = mode & _S_IFMT == _S_IFREG and size
+        # A file's time decides on whether what is compiled from it is current.
+        if mode & _S_IFMT != _S_IFREG or device in self._made_up:
+            changed = self._now
         number = self._files.setdefault((device, inode), len(self._files) + 1)
         struct.pack_into("<QQ", data, 0, 1, number)
         struct.pack_into("<QQQ", data, 48, size, _FOLDER_SIZE, -(-size // _BLOCK))
-        times = (self._now, changed if is_file else self._now, self._now)  # access, data, inode
-        struct.pack_into("<QQQQQQ", data, 72, *(word for time in times for word in (time, 0)))
+        # Of access, of its data, of its inode; each is seconds and nanoseconds.
+        struct.pack_into("<QQQQQQ", data, 72, self._now, 0, changed, 0, self._now, 0)
         tracee.write(address, bytes(data))
 
     def _list(self, call: _Call) -> None:
