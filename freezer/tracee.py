@@ -31,12 +31,8 @@ POLL_SECONDS = 0.01
 # One that is stopped at each of its some thousand system calls must not wait as long for each.
 ANSWER_SECONDS = 0.0002
 
-
-_ASK = 0xFFFFFFFF
-_ADDR_NO_RANDOMIZE = 0x0040000
-
-# From <sys/prctl.h>.
-_PR_SET_TSC, _PR_TSC_SIGSEGV = 26, 2
+_ASK, _ADDR_NO_RANDOMIZE = 0xFFFFFFFF, 0x0040000  # personality(2)
+_PR_SET_TSC, _PR_TSC_SIGSEGV = 26, 2  # prctl(2)
 
 _libc = ctypes.CDLL(None, use_errno=True)
 _libc.personality.argtypes = (ctypes.c_ulong,)
@@ -210,12 +206,15 @@ def started(
     command: Sequence[str],
     environment: Mapping[str, str],
     folder: str | None = None,
+    *,
+    name: str | None = None,
     answers: Answers | None = None,
 ) -> Iterator[Tracee]:
     """Start `command` traced, stopped before its first instruction; end it on leaving.
 
-    It runs in `folder`, or where the freezer does. With `answers` these are what it gets to
-    hear of chance and time, and where the kernel puts it is no matter of chance either.
+    It runs in `folder`, or where the freezer does, and may be told another `name` than its path.
+    With `answers` these are what it hears of chance and time, and chance has no say in where the
+    kernel puts it.
 
     Its three standard streams are pipes, as under a web server, its signal state is a fresh
     program's, and its session is its own, so that what it starts ends with it.
@@ -226,7 +225,8 @@ def started(
     try:
         with _unlimited_stack(), nullcontext() if answers is None else _fixed_layout():
             process = subprocess.Popen(
-                [program, *command[1:]],
+                [name or program, *command[1:]],
+                executable=program,
                 env=environment,
                 cwd=folder,
                 stdin=subprocess.PIPE,

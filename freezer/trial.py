@@ -32,9 +32,11 @@ def written_to(
     and time, they are the same at each run. Raises CannotFreeze where it fails or takes over
     `seconds`.
     """
+    # Its path is as long as the output's; the same number of bytes is copied at each run.
+    name = None if answers is None else "trial"
     with (
         tempfile.TemporaryDirectory(prefix="freezer-") as folder,
-        started([str(image.absolute())], environment, folder, answers) as tracee,
+        started([str(image.absolute())], environment, folder, name=name, answers=answers) as tracee,
     ):
         events = ptrace.O_TRACEEXEC | ptrace.O_TRACEEXIT | ptrace.O_TRACESYSGOOD
         ptrace.set_options(tracee.pid, ptrace.O_EXITKILL | events)
