@@ -52,8 +52,8 @@ TRIAL = {
     "REMOTE_ADDR": "127.0.0.1",
 }
 TRIAL_RUNS = 3
-# Where a program lies as it is frozen to be reproducible: the same place in every build of it.
-# The time of its files is that of the freezer's clock.
+# Where a program lies as it is frozen to be reproducible, with files of one time: the same in every
+# build of it.
 SAME_FOLDER = "/tmp/nativecgi-{seed:.16}"
 TRIAL_SECONDS = 30
 
@@ -373,7 +373,8 @@ def _tools_hash() -> str:
 def _seed(compiled: Compiled, secret: str) -> str:
     """What a reproducible program derives from: not from where its sources lie."""
     contents = sorted(compiled.sources.values())
-    return _hash(msgspec.json.encode([contents, compiled.tools, _freezer_hash(), secret]))
+    now = os.environ.get("SOURCE_DATE_EPOCH")  # what the program takes for the time
+    return _hash(msgspec.json.encode([contents, compiled.tools, _freezer_hash(), secret, now]))
 
 
 def _freezer_hash() -> str:

@@ -8,6 +8,7 @@ class Chance:
     """A source of random values; one with a seed gives the same in the same order."""
 
     def __init__(self, seed: bytes | None = None) -> None:
+        self.is_seeded = seed is not None
         self._seed = seed
         self._drawn = 0
 

@@ -4,6 +4,7 @@ The program makes its system calls as ever; where an answer would be another one
 build, it is changed before the program goes on. So is what the time stamp counter tells.
 """
 
+import errno
 import os
 import signal
 import struct
@@ -226,6 +227,10 @@ class Determinism:
         struct.pack_into("<QQQQQQ", data, 72, self._now, 0, changed, 0, self._now, 0)
         tracee.write(address, bytes(data))
 
+    def _statx(self, call: _Call) -> None:
+        """It is new enough for everybody to know what to do without: to call one of the others."""
+        call.result = 2**64 - errno.ENOSYS
+
     def _list(self, call: _Call) -> None:
         """Sort the names of a folder, as many as the program takes at a time."""
         data, entries, offset = call.tracee.read(call.asked.rsi, call.result), [], 0
@@ -258,6 +263,7 @@ _ANSWERS: Mapping[int, _Answer] = {
     linux.SYS_FSTAT: Determinism._stat_path,
     linux.SYS_LSTAT: Determinism._stat_path,
     linux.SYS_NEWFSTATAT: Determinism._stat_at,
+    linux.SYS_STATX: Determinism._statx,
     linux.SYS_GETDENTS64: Determinism._list,
     linux.SYS_GETPID: Determinism._identity,
     linux.SYS_GETTID: Determinism._identity,

@@ -66,8 +66,8 @@ def freeze(
     chance = Chance(seed)
     token = chance.bytes(16)
     environment = {**ENVIRONMENT, **(environment or {}), FREEZE_POINT: token.hex()}
-    with tracee.started(command, environment, answers=_answers(chance, seed)) as process:
-        taken = [] if seed is None else placement.place(process, chance)
+    with tracee.started(command, environment, answers=_answers(chance)) as process:
+        taken = placement.place(process, chance) if chance.is_seeded else []
         prepared = prepare(process, chance)
         process.run_to_freeze_point(seconds)
         placement.give_back(process, taken)
@@ -80,16 +80,22 @@ def freeze(
         with tempfile.TemporaryDirectory(prefix=".freezer-", dir=output.parent) as folder:
             draft = Path(folder, "draft")
             image.write(draft, snapshot, prepared.stub_address)
-            ranges = written_to(draft, trial, seconds, _answers(chance, seed))
+            ranges = written_to(draft, trial, seconds, _answers(chance))
         image.write(output, snapshot, prepared.stub_address, ranges)
     return printed
 
 
-def _answers(chance: Chance, seed: bytes | None) -> Determinism | None:
-    """What the program gets to hear of chance and time, if that is not the kernel's to say."""
-    if seed is None:
-        return None
-    return Determinism(chance, int(os.environ.get("SOURCE_DATE_EPOCH", THEN)))
+def _answers(chance: Chance) -> Determinism | None:
+    """What the program hears of chance and time, where that is not the kernel's to say."""
+    return Determinism(chance, _now()) if chance.is_seeded else None
+
+
+def _now() -> int:
+    """The time of a reproducible build; see https://reproducible-builds.org/specs/."""
+    try:
+        return int(os.environ.get("SOURCE_DATE_EPOCH", THEN))
+    except ValueError as error:
+        raise Unsupported(f"SOURCE_DATE_EPOCH is no number of seconds: {error}") from error
 
 
 def require_support() -> None:

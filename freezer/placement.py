@@ -110,7 +110,8 @@ def _move_heap(tracee: Tracee, instruction: int, distance: int) -> None:
 def _take(tracee: Tracee, instruction: int, start: int, end: int) -> list[Range]:
     """Map all that is free from `start` to `end`, such that nothing else is put there.
 
-    The kernel gives a program the highest free memory below the place that ends at `end`.
+    The kernel gives a program the highest free memory below `end`; where it is set to begin with
+    the lowest (vm.legacy_va_layout), that is the same in each build, but not the seed's.
     """
     inside = [m for m in procfs.mappings(tracee.pid) if start <= m.start < end]
     edges = [start, *(edge for m in inside for edge in (m.start, m.end)), end]

@@ -182,6 +182,47 @@ def test_a_failed_build_leaves_no_record_of_an_older_one(
     assert not record.exists()
 
 
+def test_a_reproducible_program_has_the_same_bytes_each_time(
+    build_apps: Builder, tmp_path: Path
+) -> None:
+    app = ROOT / "tests" / "apps" / "probe"
+    programs = []
+    for _time in range(2):
+        (build.WORK / "probe" / "frozen.json").unlink(missing_ok=True)  # so it is frozen again
+        result = build_apps(app, "--reproducible")
+        assert result.returncode == 0, result.stderr
+        programs.append((tmp_path / "out" / "probe").read_bytes())
+    assert programs[0] == programs[1]
+    build_apps(app)
+    assert (tmp_path / "out" / "probe").read_bytes() != programs[0], "addresses are random again"
+
+
+def test_a_reproducible_program_derives_from_its_sources_and_the_secret_alone() -> None:
+    def seed(sources: dict[str, str], secret: str = "", seconds: float = 1.0) -> str:
+        return build._seed(build.Compiled("app", "tools", sources, seconds), secret)
+
+    here, elsewhere = {"/a/x.py": "1", "/a/y.py": "2"}, {"/b/y.py": "2", "/b/x.py": "1"}
+    assert seed(here) == seed(elsewhere, seconds=2.0)
+    assert seed(here) != seed({"/a/x.py": "1", "/a/y.py": "3"})
+    assert seed(here) != seed(here, "secret")
+
+
+def test_another_build_of_a_reproducible_program_is_not_disturbed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(build, "SAME_FOLDER", str(tmp_path / "{seed:.16}"))
+    program = write(tmp_path / "program.dist" / "program", "")
+    with build._same_copy(program, "0" * 64) as copy:
+        assert copy == tmp_path / ("0" * 16) / "program"
+        with (
+            pytest.raises(build.BuildError, match="wait for the other build"),
+            build._same_copy(program, "0" * 64),
+        ):
+            pass
+        assert copy.exists()
+    assert not copy.parent.exists()
+
+
 def test_install_copies_the_programs_and_nothing_else(cgi_bin: Path, tmp_path: Path) -> None:
     command = ["make", "install", "APPS=apps/hello.py", f"OUT={tmp_path / 'out'}"]
     place = f"DESTDIR={tmp_path / 'a root'}"
