@@ -31,7 +31,7 @@ from rich.console import Console
 from rich.progress import Progress, SpinnerColumn, TaskID, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
-from freezer import Unsupported, require_support
+from freezer import THEN, Unsupported, require_support
 
 ROOT = Path(__file__).resolve().parent
 APPS = ROOT / "apps"
@@ -53,6 +53,9 @@ TRIAL = {
     "REMOTE_ADDR": "127.0.0.1",
 }
 TRIAL_RUNS = 3
+# Where a program lies as it is frozen to be reproducible, with files of one time: the same in every
+# build of it.
+SAME_FOLDER = "/tmp/nativecgi-{seed:.16}"
 TRIAL_SECONDS = 30
 
 # _json: without it json works, but slowly, and Nuitka leaves it out unless told.
@@ -76,6 +79,18 @@ class App(msgspec.Struct, frozen=True):
 
     name: str
     source: Path  # a .py file, or the folder of a package that has a __main__.py
+
+
+class Wanted(msgspec.Struct, frozen=True):
+    """What the command line asks for, of every app."""
+
+    output: Path  # where the programs go
+    freeze: bool = True
+    debug: Path | None = None  # where a frozen program's side file goes
+    # A program is reproducible if it has a secret, which may be empty: what is random in it then
+    # derives from its sources and that.
+    secret: str | None = None
+    native: bool = False  # for CPUs that have what this machine's has
 
 
 class Compiled(msgspec.Struct):
@@ -135,35 +150,14 @@ def _find_app(name: str) -> App:
     raise BuildError(f"there is no app {name!r}: name a .py file, or a folder with a __main__.py")
 
 
-def build(
-    app: App,
-    output: Path,
-    *,
-    freeze: bool,
-    jobs: int,
-    report: Callable[[str], None],
-    debug: Path | None = None,
-) -> Built:
-    """Bring one app up to date; raises BuildError with its own traceback or reason.
-
-    `debug` is the folder where a frozen program's side file is wanted.
-    """
+def build(app: App, wanted: Wanted, *, jobs: int, report: Callable[[str], None]) -> Built:
+    """Bring one app up to date; raises BuildError with its own traceback or reason."""
     work = WORK / app.name
     with _locked(work):
-        if not freeze:
-            debug = None
-        built = _build(
-            app,
-            work,
-            output / app.name,
-            freeze=freeze,
-            names=debug is not None,
-            jobs=jobs,
-            report=report,
-        )
-        if debug is not None:
+        built = _build(app, work, wanted, jobs, report)
+        if wanted.debug is not None:
             side_file = _side_file(app, work)
-            _place(side_file, debug / side_file.name, is_folder=False)
+            _place(side_file, wanted.debug / side_file.name, is_folder=False)
         return built
 
 
@@ -181,20 +175,12 @@ def _locked(work: Path) -> Iterator[None]:
         yield
 
 
-def _build(
-    app: App,
-    work: Path,
-    target: Path,
-    *,
-    freeze: bool,
-    names: bool,
-    jobs: int,
-    report: Callable[[str], None],
-) -> Built:
+def _build(app: App, work: Path, wanted: Wanted, jobs: int, report: Callable[[str], None]) -> Built:
     record = work / "compiled.json"
+    names = wanted.debug is not None
     compiled = _read(record, Compiled)
     if compiled is None or not _is_current(compiled, app, names):
-        if freeze:
+        if wanted.freeze:
             report("rehearsing")
             with tempfile.TemporaryDirectory(prefix="nativecgi-") as folder:
                 _freeze(_plain_command(app), Path(folder, app.name))
@@ -203,25 +189,34 @@ def _build(
         compiled = _compile(app, work, jobs, names)
         _write(record, compiled)
 
-    parts = [compiled.sources, compiled.tools, compiled.has_names, _freezer_hash()]
+    seed = None if wanted.secret is None else _seed(compiled, wanted.secret)
+    parts = [compiled.sources, compiled.tools, compiled.has_names, _freezer_hash(), seed]
+    parts.append(wanted.native)
     made_from = _hash(msgspec.json.encode(parts))
     program = work / f"{app.name}.dist" / app.name
     frozen, side_file = work / f"{app.name}.frozen", _side_file(app, work)
-    result, record = (frozen, work / "frozen.json") if freeze else (program, work / "plain.json")
-    made = (frozen, side_file) if freeze else (program,)
+    result, made = (frozen, (frozen, side_file)) if wanted.freeze else (program, (program,))
+    record = work / ("frozen.json" if wanted.freeze else "plain.json")
     built = _read(record, Built)
     if built is None or built.made_from != made_from or not all(map(Path.exists, made)):
         record.unlink(missing_ok=True)
-        if freeze:
+        if wanted.freeze:
             report("freezing")
-            with _neutral_copy(program) as copy:
-                _freeze([str(copy)], frozen, forget=copy.parent, debug=side_file)
+            with _neutral_copy(program) if seed is None else _same_copy(program, seed) as copy:
+                _freeze(
+                    [str(copy)],
+                    frozen,
+                    forget=copy.parent,
+                    debug=side_file,
+                    seed=seed,
+                    native=wanted.native,
+                )
         report("trying")
         milliseconds, status = _try(result)
         size = result.stat().st_size
-        built = Built(made_from, freeze, compiled.seconds, milliseconds, status, size)
+        built = Built(made_from, wanted.freeze, compiled.seconds, milliseconds, status, size)
         _write(record, built)
-    _place(result, target, is_folder=not freeze)
+    _place(result, wanted.output / app.name, is_folder=not wanted.freeze)
     return built
 
 
@@ -331,8 +326,33 @@ def _neutral_copy(program: Path) -> Iterator[Path]:
         yield Path(shutil.copytree(program.parent, folder, dirs_exist_ok=True), program.name)
 
 
+@contextmanager
+def _same_copy(program: Path, seed: str) -> Iterator[Path]:
+    """The program in a folder of its own that is the same in every build of it."""
+    folder = Path(SAME_FOLDER.format(seed=seed))
+    try:
+        folder.mkdir(mode=0o700)
+    except FileExistsError:
+        raise BuildError(
+            f"{folder} is there: wait for the other build of this program, or remove it"
+        ) from None
+    try:
+        shutil.copytree(program.parent, folder, dirs_exist_ok=True)
+        for path in folder.rglob("*"):
+            os.utime(path, (THEN, THEN))
+        yield folder / program.name
+    finally:
+        shutil.rmtree(folder)
+
+
 def _freeze(
-    command: list[str], target: Path, *, forget: Path | None = None, debug: Path | None = None
+    command: list[str],
+    target: Path,
+    *,
+    forget: Path | None = None,
+    debug: Path | None = None,
+    seed: str | None = None,
+    native: bool = False,
 ) -> None:
     """Freeze; with a folder to `forget`, which it runs in, for good: tried and made fast."""
     freezer = [sys.executable, "-m", "freezer", "--output", str(target)]
@@ -341,6 +361,10 @@ def _freeze(
         freezer += ["--forget", str(forget)]
     if debug is not None:
         freezer += ["--debug", str(debug)]
+    if seed is not None:
+        freezer += ["--reproducible", seed]
+    if native:
+        freezer.append("--native")
     result = subprocess.run(
         [*freezer, "--", *command],
         cwd=forget,
@@ -383,6 +407,13 @@ def _tools_hash() -> str:
     """What else a compilation depends on."""
     tools = [sys.version, sys.prefix, platform.machine(), version("nuitka"), *NUITKA_OPTIONS]
     return _hash("\n".join(tools).encode())
+
+
+def _seed(compiled: Compiled, secret: str) -> str:
+    """What a reproducible program derives from: not from where its sources lie."""
+    contents = sorted(compiled.sources.values())
+    now = os.environ.get("SOURCE_DATE_EPOCH")  # what the program takes for the time
+    return _hash(msgspec.json.encode([contents, compiled.tools, _freezer_hash(), secret, now]))
 
 
 def _freezer_hash() -> str:
@@ -429,13 +460,7 @@ def progress(console: Console) -> Iterator[Callable[[App, str], None]]:
 
 
 def build_all(
-    apps: list[App],
-    output: Path,
-    *,
-    freeze: bool,
-    jobs: int,
-    show: Callable[[App, str], None],
-    debug: Path | None = None,
+    apps: list[App], wanted: Wanted, *, jobs: int, show: Callable[[App, str], None]
 ) -> tuple[dict[str, Built], dict[str, Exception]]:
     """Build the apps, `jobs` at a time; a failure of one keeps no other from being built."""
     workers = min(jobs, len(apps))
@@ -444,14 +469,8 @@ def build_all(
 
     def build_one(app: App) -> None:
         try:
-            built[app.name] = build(
-                app,
-                output,
-                freeze=freeze,
-                jobs=max(1, jobs // workers),
-                report=partial(show, app),
-                debug=debug,
-            )
+            own_jobs = max(1, jobs // workers)
+            built[app.name] = build(app, wanted, jobs=own_jobs, report=partial(show, app))
             show(app, DONE)
         except Exception as error:  # whatever it is, it keeps no other app from being built
             failed[app.name] = error
@@ -491,6 +510,19 @@ def main() -> int:
         metavar="DIR",
         help="where a NAME.debug of each program goes, by which gdb reads its core files",
     )
+    parser.add_argument(
+        "--reproducible",
+        nargs="?",
+        const="",
+        metavar="SECRET",
+        help="build the same bytes from the same sources, tools and SECRET: who knows these knows "
+        "a program's addresses and random values, see docs/frozen.md",
+    )
+    parser.add_argument(
+        "--native",
+        action="store_true",
+        help="for CPUs that have what this machine's has: OpenSSL is several times as fast",
+    )
     parser.add_argument("-j", "--jobs", type=int, default=os.cpu_count() or 1, help="at a time")
     options = parser.parse_args()
     output, debug = options.output.resolve(), options.debug and options.debug.resolve()
@@ -510,10 +542,9 @@ def main() -> int:
     except BuildError as error:
         print(f"build: {error}", file=sys.stderr)
         return 1
+    wanted = Wanted(output, freeze, debug if freeze else None, options.reproducible, options.native)
     with progress(console) as show:
-        built, failed = build_all(
-            apps, output, freeze=freeze, jobs=max(1, options.jobs), show=show, debug=debug
-        )
+        built, failed = build_all(apps, wanted, jobs=max(1, options.jobs), show=show)
     if built:
         console.print(table(built))
     for name, failure in failed.items():

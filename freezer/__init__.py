@@ -4,7 +4,8 @@ It knows nothing of what it freezes but the freeze point: the program finds FREE
 environment, gets ready, and stops itself with SIGSTOP. See docs/freezing.md.
 """
 
+from freezer.determinism import THEN
 from freezer.errors import CannotFreeze, FreezerError, Unsupported
 from freezer.freeze import freeze, require_support
 
-__all__ = ["CannotFreeze", "FreezerError", "Unsupported", "freeze", "require_support"]
+__all__ = ["THEN", "CannotFreeze", "FreezerError", "Unsupported", "freeze", "require_support"]

@@ -1,6 +1,7 @@
 """`python -m freezer -o OUT -- PROGRAM ARGS...`: the command line of the freezer."""
 
 import argparse
+import os
 import signal
 import sys
 from pathlib import Path
@@ -38,6 +39,15 @@ def main() -> int:
         "--debug", type=Path, metavar="FILE",
         help="write for a debugger what the image lacks: symbols and unwinding tables",
     )  # fmt: skip
+    parser.add_argument(
+        "--native", action="store_true",
+        help="let libraries choose by this machine's CPU: faster, on CPUs that have as much",
+    )  # fmt: skip
+    parser.add_argument(
+        "--reproducible", metavar="SEED",
+        help="have the image derive from PROGRAM and this text alone: the same again gives the "
+        "same bytes, and who knows it knows all addresses and random values in them",
+    )  # fmt: skip
     parser.add_argument("command", nargs="+", metavar="PROGRAM", help="and its arguments")
     options = parser.parse_args()
     for number in (signal.SIGTERM, signal.SIGHUP):  # end in order, leaving nothing behind
@@ -50,7 +60,9 @@ def main() -> int:
             trial=None if options.trial is None else _variables(options.trial),
             forget=options.forget,
             debug=options.debug,
+            native=options.native,
             seconds=options.timeout,
+            seed=None if options.reproducible is None else os.fsencode(options.reproducible),
         )
     except (FreezerError, OSError) as error:
         print(f"freezer: {error}", file=sys.stderr)

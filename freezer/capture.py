@@ -87,10 +87,11 @@ def capture(
         for region in (_read(tracee, mapping) for mapping in mappings if _is_kept(mapping))
         if region.data
     ]
+    letterbox = _letterbox(memory, token)
     return Snapshot(
         registers={name: getattr(registers, name) for name in _REGISTERS}
         | {"mxcsr": floating_point.mxcsr, "control_word": floating_point.control_word},
-        memory=memory,
+        memory=[_without_marks(region, token, libc.tid) for region in memory],
         inaccessible=[
             Reservation(mapping.start, "---", mapping.size)
             for mapping in mappings
@@ -101,7 +102,7 @@ def capture(
         environ_address=libc.environ,
         curbrk_address=libc.curbrk,
         tid_address=libc.tid,
-        letterbox=_letterbox(memory, token),
+        letterbox=letterbox,
         canary=Canary(libc.canary, tuple(_copies(memory, libc.canary, tracee))),
     )
 
@@ -140,6 +141,17 @@ def _without_traces(
         for encoding in ("utf-8", "utf-32-le"):
             data = data.replace(name.encode(encoding), other.encode(encoding))
     return Region(region.address, region.permissions, bytes(data))
+
+
+def _without_marks(region: Region, token: bytes, tid: int) -> Region:
+    """The region with zeros for the token, as bytes and as text, and for the thread id."""
+    data = region.data
+    for mark in (token, token.hex().encode()):
+        data = data.replace(mark, bytes(len(mark)))
+    if region.address <= tid < region.end:
+        offset = tid - region.address
+        data = data[:offset] + bytes(4) + data[offset + 4 :]
+    return Region(region.address, region.permissions, data)
 
 
 def _draw_canary(address: int) -> SystemCall:

@@ -1,15 +1,17 @@
 """The whole of freezing, step by step."""
 
+import os
 import platform
-import secrets
 import sys
 import tempfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from freezer import checks, image, tracee
+from freezer import checks, image, placement, tracee
 from freezer.capture import capture
+from freezer.chance import Chance
 from freezer.debug import mapped_files, side_file
+from freezer.determinism import THEN, Determinism
 from freezer.errors import CannotFreeze, Unsupported
 from freezer.prepare import prepare
 from freezer.trial import written_to
@@ -18,16 +20,8 @@ from freezer.trial import written_to
 # finds it stops itself with SIGSTOP at its freeze point.
 FREEZE_POINT = "FREEZE_POINT"
 
-# glibc chooses among its functions by what the CPU can do, once, and the choice is frozen; what
-# is taken from it here was added after the first x86-64 CPUs. rseq(2) registers memory with the
-# kernel, for which a thaw could not answer.
-_TUNABLES = (
-    "glibc.pthread.rseq=0:glibc.cpu.hwcaps=-SSSE3,-SSE4_1,-SSE4_2,-POPCNT,-AVX,-AVX2,-AVX512F,"
-    "-FMA,-FMA4,-BMI1,-BMI2,-LZCNT,-MOVBE,-XSAVE,-XSAVEC,-AVX_Fast_Unaligned_Load"
-)
-# OpenSSL chooses likewise (OPENSSL_ia32cap(3)). From the first of its five words the upper half
-# is taken, in which CPUID tells what came after SSE2; the others are about later CPUs still.
-_OPENSSL_CAPABILITIES = "~0xffffffff00000000:0:0:0:0"
+# rseq(2) registers memory with the kernel, for which a thaw could not answer.
+_TUNABLES = "glibc.pthread.rseq=0"
 ENVIRONMENT = {
     "PATH": "/usr/local/bin:/usr/bin:/bin",
     "LANG": "C.UTF-8",
@@ -36,11 +30,20 @@ ENVIRONMENT = {
     "USER": "nobody",
     "LOGNAME": "nobody",
     "GLIBC_TUNABLES": _TUNABLES,
-    "OPENSSL_ia32cap": _OPENSSL_CAPABILITIES,
     # Every symbol is looked up now: a thaw has no time for it, and less memory to write to.
     "LD_BIND_NOW": "1",
     # numpy's and scipy's library starts threads when it is loaded, which cannot be frozen.
     "OPENBLAS_NUM_THREADS": "1",
+}
+# For an image that runs on any x86-64 CPU, too.
+PORTABLE = {
+    # glibc chooses among its functions by what the CPU can do, once, and the choice is frozen; what
+    # is taken from it here was added after the first x86-64 CPUs.
+    "GLIBC_TUNABLES": f"{_TUNABLES}:glibc.cpu.hwcaps=-SSSE3,-SSE4_1,-SSE4_2,-POPCNT,-AVX,-AVX2,"
+    "-AVX512F,-FMA,-FMA4,-BMI1,-BMI2,-LZCNT,-MOVBE,-XSAVE,-XSAVEC,-AVX_Fast_Unaligned_Load",
+    # OpenSSL chooses likewise (OPENSSL_ia32cap(3)). From the first of its five words the upper half
+    # is taken, in which CPUID tells what came after SSE2; the others are about later CPUs still.
+    "OPENSSL_ia32cap": "~0xffffffff00000000:0:0:0:0",
 }
 
 SECONDS = 60.0
@@ -55,6 +58,8 @@ def freeze(
     forget: Path | None = None,
     debug: Path | None = None,
     seconds: float = SECONDS,
+    seed: bytes | None = None,
+    native: bool = False,
 ) -> str:
     """Run `command` up to its freeze point and write it as an executable file to `output`.
 
@@ -63,7 +68,9 @@ def freeze(
     in an empty folder to learn which memory it writes to, and made faster by that. `forget` is
     the path of a folder that the image must not know, such as a temporary one that anybody
     could make again. `debug` is a file to write beside the image what a debugger has to know.
-    Returns what the program printed on its way to the freeze point.
+    A `native` image may be faster than others, and not run on CPUs that lack what this one has.
+    With a `seed` the same program gives the same image; who knows the seed can tell its addresses
+    and random values. Returns what the program printed on its way to the freeze point.
 
     Raises CannotFreeze or Unsupported, having written nothing, where the program or this
     machine do not allow it, and OSError where `output` cannot be written.
@@ -72,12 +79,16 @@ def freeze(
     for path in filter(None, (output, debug)):
         if not path.parent.is_dir():
             raise CannotFreeze(f"there is no folder {path.parent} to write {path.name} to")
-    token = secrets.token_bytes(16)
-    environment = {**ENVIRONMENT, **(environment or {}), FREEZE_POINT: token.hex()}
+    chance = Chance(seed)
+    token = chance.bytes(16)
+    basis = ENVIRONMENT if native else ENVIRONMENT | PORTABLE
+    environment = {**basis, **(environment or {}), FREEZE_POINT: token.hex()}
     older_files = checks.temporary_files()
-    with tracee.started(command, environment) as process:
-        prepared = prepare(process)
+    with tracee.started(command, environment, answers=_answers(chance)) as process:
+        taken = placement.place(process, chance) if chance.is_seeded else []
+        prepared = prepare(process, chance)
         process.run_to_freeze_point(seconds)
+        placement.give_back(process, taken)
         snapshot = capture(process, prepared, token, older_files, forget)
         printed = process.output.text()
         mapped = [] if debug is None else list(mapped_files(process.pid))
@@ -88,11 +99,24 @@ def freeze(
         with tempfile.TemporaryDirectory(prefix=".freezer-", dir=output.parent) as folder:
             draft = Path(folder, "draft")
             image.write(draft, snapshot, prepared.stub_address)
-            ranges = written_to(draft, trial, seconds)
+            ranges = written_to(draft, trial, seconds, _answers(chance))
         image.write(output, snapshot, prepared.stub_address, ranges)
     if debug is not None:
         debug.write_bytes(side_file(mapped))
     return printed
+
+
+def _answers(chance: Chance) -> Determinism | None:
+    """What the program hears of chance and time, where that is not the kernel's to say."""
+    return Determinism(chance, _now()) if chance.is_seeded else None
+
+
+def _now() -> int:
+    """The time of a reproducible build; see https://reproducible-builds.org/specs/."""
+    try:
+        return int(os.environ.get("SOURCE_DATE_EPOCH", THEN))
+    except ValueError as error:
+        raise Unsupported(f"SOURCE_DATE_EPOCH is no number of seconds: {error}") from error
 
 
 def require_support() -> None:

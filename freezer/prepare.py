@@ -5,11 +5,11 @@ its own. So the stack is moved, and the vDSO is hidden.
 """
 
 import resource
-import secrets
 
 from msgspec import Struct
 
 from freezer import linux, procfs, ptrace, stack
+from freezer.chance import Chance
 from freezer.errors import Unsupported
 from freezer.linux import PAGE
 from freezer.tracee import SYSCALL_INSTRUCTION, Tracee
@@ -38,7 +38,7 @@ class Prepared(Struct, frozen=True):
     argument_strings: tuple[tuple[int, int], ...]  # (address, length) each
 
 
-def prepare(tracee: Tracee) -> Prepared:
+def prepare(tracee: Tracee, chance: Chance) -> Prepared:
     """Move the stack of a program that is stopped before its first instruction."""
     registers = ptrace.get_registers(tracee.pid)
     mappings = {mapping.path: mapping for mapping in procfs.mappings(tracee.pid)}
@@ -46,9 +46,9 @@ def prepare(tracee: Tracee) -> Prepared:
         raise Unsupported("this kernel names no [stack] and [vdso] in /proc/PID/maps")
     block = tracee.read(registers.rsp, mappings["[stack]"].end - registers.rsp)
 
-    start = _STACK_AREA + secrets.randbelow(_STACK_AREA_PAGES) * PAGE
+    start = _STACK_AREA + chance.below(_STACK_AREA_PAGES) * PAGE
     end = start + STACK_SIZE
-    instruction = _syscall_instruction(tracee, mappings["[vdso]"])
+    instruction = syscall_instruction(tracee, mappings["[vdso]"])
     for address, size, protection in (
         (start - _GUARD_SIZE, _GUARD_SIZE, linux.PROT_NONE),
         (start, STACK_SIZE, linux.PROT_READ | linux.PROT_WRITE),
@@ -71,7 +71,7 @@ def prepare(tracee: Tracee) -> Prepared:
     return Prepared(end + _STUB_GAP, start, end, strings)
 
 
-def _syscall_instruction(tracee: Tracee, vdso: procfs.Mapping) -> int:
+def syscall_instruction(tracee: Tracee, vdso: procfs.Mapping) -> int:
     """The address of a `syscall` instruction: the vDSO has one to fall back on."""
     offset = tracee.read(vdso.start, vdso.size).find(SYSCALL_INSTRUCTION)
     if offset < 0:

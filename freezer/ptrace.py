@@ -6,6 +6,7 @@ libc (ctypes.util.find_library) and lacks PTRACE_O_EXITKILL.
 
 import ctypes
 import os
+import signal
 
 # From <sys/ptrace.h>; the meaning of each is in ptrace(2).
 _TRACEME = 0
@@ -14,13 +15,17 @@ _SINGLESTEP = 9
 _GETREGS = 12
 _SETREGS = 13
 _GETFPREGS = 14
+_SYSCALL = 24
 _SETOPTIONS = 0x4200
 _GETEVENTMSG = 0x4201
 _GETSIGINFO = 0x4202
 
+O_TRACESYSGOOD = 0x01
 O_TRACEEXEC = 0x10
 O_TRACEEXIT = 0x40
 O_EXITKILL = 0x100000
+# How a stop at a system call shows in its status (with O_TRACESYSGOOD).
+SYSTEM_CALL_STOP = signal.SIGTRAP | 0x80
 EVENT_EXEC = 4
 EVENT_EXIT = 6
 
@@ -90,9 +95,14 @@ def set_options(pid: int, options: int) -> None:
     _call(_SETOPTIONS, pid, options)
 
 
-def resume(pid: int, signal: int = 0) -> None:
-    """Let a stopped tracee run on, delivering `signal` to it unless 0."""
-    _call(_CONT, pid, signal)
+def resume(pid: int, number: int = 0) -> None:
+    """Let a stopped tracee run on, delivering the signal `number` to it unless 0."""
+    _call(_CONT, pid, number)
+
+
+def resume_to_system_call(pid: int, number: int = 0) -> None:
+    """Likewise, but stop it where it enters or leaves a system call."""
+    _call(_SYSCALL, pid, number)
 
 
 def single_step(pid: int) -> None:

@@ -6,12 +6,15 @@ auxiliary vector (pairs that end with AT_NULL), then the strings all these point
 """
 
 import struct
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 
 from freezer.errors import Unsupported
 
 AT_NULL = 0
 AT_IGNORE = 1
+AT_PHDR = 3
+AT_BASE = 7
+AT_ENTRY = 9
 AT_PLATFORM = 15
 AT_BASE_PLATFORM = 24
 AT_RANDOM = 25
@@ -44,6 +47,15 @@ def moved(block: bytes, old: int, new: int) -> bytes:
             words[index + 1] = _shifted(words[index + 1], block, old, new)
         elif words[index] == AT_SYSINFO_EHDR:
             words[index : index + 2] = AT_IGNORE, 0
+    head = struct.pack(f"<{len(words)}Q", *words)
+    return head + block[len(head) :]
+
+
+def with_auxiliary_values(block: bytes, values: Mapping[int, int]) -> bytes:
+    """The block with other values in its auxiliary vector, by their types."""
+    words = list(_words(block))
+    for index in _auxiliary_indexes(words):
+        words[index + 1] = values.get(words[index], words[index + 1])
     head = struct.pack(f"<{len(words)}Q", *words)
     return head + block[len(head) :]
 

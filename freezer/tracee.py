@@ -5,6 +5,7 @@ Everything that is asked of the traced process goes through `Tracee`. It lives i
 PTRACE_O_EXITKILL ends it.
 """
 
+import ctypes
 import os
 import resource
 import selectors
@@ -13,8 +14,8 @@ import signal
 import subprocess
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
-from typing import IO
+from contextlib import contextmanager, nullcontext, suppress
+from typing import IO, Protocol
 
 from freezer import procfs, ptrace
 from freezer.errors import CannotFreeze, Unsupported
@@ -28,13 +29,29 @@ _NOWHERE = 0  # an address that no program may map (vm.mmap_min_addr)
 OUTPUT_LIMIT = 64 * 1024
 # How often a running program is looked at: short beside its start, long beside one look.
 POLL_SECONDS = 0.01
+# One that is stopped at each of its some thousand system calls must not wait as long for each.
+ANSWER_SECONDS = 0.0002
+
+_ASK, _ADDR_NO_RANDOMIZE = 0xFFFFFFFF, 0x0040000  # personality(2)
+_PR_SET_TSC, _PR_TSC_SIGSEGV = 26, 2  # prctl(2)
+
+_libc = ctypes.CDLL(None, use_errno=True)
+_libc.personality.argtypes = (ctypes.c_ulong,)
+
+
+class Answers(Protocol):
+    """What answers a program in the kernel's place; see determinism.py."""
+
+    def give(self, tracee: "Tracee", status: int) -> bool:
+        """Answer what a stop asks; returns whether it asks anything."""
 
 
 class Tracee:
     """A traced process; its methods need it to be stopped."""
 
-    def __init__(self, process: "subprocess.Popen[bytes]") -> None:
+    def __init__(self, process: "subprocess.Popen[bytes]", answers: Answers | None) -> None:
         self.pid = process.pid
+        self.answers = answers
         self.output = Output(process)
 
     def read(self, address: int, size: int) -> bytes:
@@ -104,23 +121,42 @@ class Tracee:
             raise CannotFreeze(f"the program failed in its function at {address:#x}")
         ptrace.set_registers(self.pid, saved)
 
+    def resume(self, number: int = 0) -> None:
+        """Let the process run on, delivering the signal `number` to it unless 0."""
+        if self.answers is None:
+            ptrace.resume(self.pid, number)
+        else:
+            ptrace.resume_to_system_call(self.pid, number)
+
+    def wait(self) -> int | None:
+        """What has become of the running process (waitpid(2)); None if it has run on so far.
+
+        Where it asked for what is not left to the kernel, it gets its answer and has run on.
+        """
+        waited, status = os.waitpid(self.pid, os.WNOHANG)
+        if not waited:
+            self.output.read(POLL_SECONDS if self.answers is None else ANSWER_SECONDS)
+            return None
+        if self.answers is not None and self.answers.give(self, status):
+            self.resume()
+            return None
+        return status
+
     def run_to_freeze_point(self, seconds: float) -> None:
         """Let the process run until it stops itself with SIGSTOP.
 
         Raises CannotFreeze where it ends, runs another program or takes longer than `seconds`.
         """
         deadline = time.monotonic() + seconds
-        ptrace.resume(self.pid)
+        self.resume()
         while True:
-            waited, status = os.waitpid(self.pid, os.WNOHANG)
-            if waited:
+            status = self.wait()
+            if status is not None:
                 if self._is_at_freeze_point(status):
                     self.output.read(0)
                     return
             elif time.monotonic() > deadline:
                 self._fail(f"did not reach its freeze point within {seconds:g} seconds")
-            else:
-                self.output.read(POLL_SECONDS)
 
     def _is_at_freeze_point(self, status: int) -> bool:
         """Judge a stop (waitpid(2)); where it is another one, let the process run on."""
@@ -142,7 +178,7 @@ class Tracee:
             if sender == self.pid:
                 return True
             number = 0
-        ptrace.resume(self.pid, number)
+        self.resume(number)
         return False
 
     def _fail(self, what: str) -> None:
@@ -189,11 +225,18 @@ class Output:
 
 @contextmanager
 def started(
-    command: Sequence[str], environment: Mapping[str, str], folder: str | None = None
+    command: Sequence[str],
+    environment: Mapping[str, str],
+    folder: str | None = None,
+    *,
+    name: str | None = None,
+    answers: Answers | None = None,
 ) -> Iterator[Tracee]:
     """Start `command` traced, stopped before its first instruction; end it on leaving.
 
-    It runs in `folder`, or where the freezer does.
+    It runs in `folder`, or where the freezer does, and may be told another `name` than its path.
+    With `answers` these are what it hears of chance and time, and chance has no say in where the
+    kernel puts it.
 
     Its three standard streams are pipes, as under a web server, its signal state is a fresh
     program's, and its session is its own, so that what it starts ends with it.
@@ -202,16 +245,17 @@ def started(
     if program is None:
         raise CannotFreeze(f"there is no program {command[0]!r} that can be executed")
     try:
-        with _unlimited_stack():
+        with _unlimited_stack(), nullcontext() if answers is None else _fixed_layout():
             process = subprocess.Popen(
-                [program, *command[1:]],
+                [name or program, *command[1:]],
+                executable=program,
                 env=environment,
                 cwd=folder,
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 stderr=subprocess.PIPE,
                 start_new_session=True,
-                preexec_fn=_become_tracee,
+                preexec_fn=_become_tracee if answers is None else _become_answered_tracee,
                 bufsize=0,
             )
     except subprocess.SubprocessError as error:
@@ -228,10 +272,12 @@ def started(
         status = os.waitpid(process.pid, 0)[1]
         if not os.WIFSTOPPED(status):
             raise CannotFreeze(f"{program} was killed as it started")
-        ptrace.set_options(process.pid, ptrace.O_EXITKILL | ptrace.O_TRACEEXEC)
+        ptrace.set_options(
+            process.pid, ptrace.O_EXITKILL | ptrace.O_TRACEEXEC | ptrace.O_TRACESYSGOOD
+        )
         if ptrace.get_registers(process.pid).cs != USER_CODE_SEGMENT:
             raise Unsupported(f"{program} is not a 64-bit program")
-        yield Tracee(process)
+        yield Tracee(process, answers)
     finally:
         _end(process)
 
@@ -243,6 +289,16 @@ def _become_tracee() -> None:
             signal.signal(number, signal.SIG_DFL)
     signal.pthread_sigmask(signal.SIG_SETMASK, ())
     ptrace.trace_me()
+
+
+def _become_answered_tracee() -> None:
+    """Likewise, and what execve(2) keeps: it runs on one processor, whose number is in what cpuid
+    tells, and is stopped where it reads the time stamp counter.
+    """
+    _become_tracee()
+    os.sched_setaffinity(0, {min(os.sched_getaffinity(0))})
+    if _libc.prctl(_PR_SET_TSC, _PR_TSC_SIGSEGV, 0, 0, 0):
+        raise OSError(ctypes.get_errno(), "prctl(PR_SET_TSC)")
 
 
 @contextmanager
@@ -265,6 +321,22 @@ def _unlimited_stack() -> Iterator[None]:
         yield
     finally:
         resource.setrlimit(resource.RLIMIT_STACK, (soft, hard))
+
+
+@contextmanager
+def _fixed_layout() -> Iterator[None]:
+    """Switch address space randomization off, for the new process to inherit (personality(2))."""
+    before = _libc.personality(_ASK)
+    if before < 0 or _libc.personality(before | _ADDR_NO_RANDOMIZE) < 0:
+        raise Unsupported(
+            "personality(2) may not switch address space randomization off here, and what is to "
+            "be reproducible needs that. In a container allow it with --security-opt "
+            "seccomp=PROFILE (or seccomp=unconfined)."
+        )
+    try:
+        yield
+    finally:
+        _libc.personality(before)
 
 
 def _end(process: "subprocess.Popen[bytes]") -> None:

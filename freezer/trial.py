@@ -11,7 +11,7 @@ from pathlib import Path
 from freezer import procfs, ptrace
 from freezer.errors import CannotFreeze
 from freezer.linux import PAGE
-from freezer.tracee import POLL_SECONDS, Tracee, started
+from freezer.tracee import Answers, Tracee, started
 
 # Bits of a page's entry in /proc/PID/pagemap (Documentation/admin-guide/mm/pagemap.rst).
 _IN_MEMORY = 1 << 63
@@ -20,18 +20,25 @@ _ENTRY_SIZE = 8
 
 
 def written_to(
-    image: Path, environment: Mapping[str, str], seconds: float
+    image: Path,
+    environment: Mapping[str, str],
+    seconds: float,
+    answers: Answers | None = None,
 ) -> list[tuple[int, int]]:
     """Run `image` with `environment` in an empty folder and return what it wrote to.
 
     These are addresses and sizes of whole pages that were the file's at first and the
-    process's own in the end. Raises CannotFreeze where it fails or takes over `seconds`.
+    process's own in the end. With `answers`, to what it asks of chance
+    and time, they are the same at each run. Raises CannotFreeze where it fails or takes over
+    `seconds`.
     """
+    # Its path is as long as the output's; the same number of bytes is copied at each run.
+    name = None if answers is None else "trial"
     with (
         tempfile.TemporaryDirectory(prefix="freezer-") as folder,
-        started([str(image)], environment, folder) as tracee,
+        started([str(image.absolute())], environment, folder, name=name, answers=answers) as tracee,
     ):
-        events = ptrace.O_TRACEEXEC | ptrace.O_TRACEEXIT
+        events = ptrace.O_TRACEEXEC | ptrace.O_TRACEEXIT | ptrace.O_TRACESYSGOOD
         ptrace.set_options(tracee.pid, ptrace.O_EXITKILL | events)
         file = str(procfs.executable(tracee.pid))
         segments = [m for m in procfs.mappings(tracee.pid) if m.path == file]
@@ -45,20 +52,19 @@ def written_to(
 def _run_to_exit(tracee: Tracee, seconds: float) -> None:
     """Let it run until it is about to exit: its memory is still there then."""
     deadline = time.monotonic() + seconds
-    ptrace.resume(tracee.pid)
+    tracee.resume()
     while True:
-        waited, status = os.waitpid(tracee.pid, os.WNOHANG)
-        if not waited:
+        status = tracee.wait()
+        if status is None:
             if time.monotonic() > deadline:
                 raise CannotFreeze(
                     f"the frozen program does not end its trial{tracee.output.quoted()}"
                 )
-            tracee.output.read(POLL_SECONDS)
         elif status >> 16 == ptrace.EVENT_EXIT:
             return _require_success(tracee)
         elif os.WIFSTOPPED(status):
             number = 0 if status >> 16 == ptrace.EVENT_EXEC else os.WSTOPSIG(status)
-            ptrace.resume(tracee.pid, number)
+            tracee.resume(number)
 
 
 def _require_success(tracee: Tracee) -> None:

@@ -84,6 +84,25 @@ def _renew_bits(generator: Any) -> None:
     generator.state = type(generator)().state
 
 
+def with_own_sequence(generate: Callable[[], tuple[bytes, int]]) -> Callable[[], tuple[bytes, int]]:
+    """The function by which `uuid` asks libuuid for a UUID of version 1, with another sequence.
+
+    libuuid draws a clock sequence when it is first used, and that may have been before the freeze:
+    processes that ask in the same 100 ns would get the same. Each is to draw its own (RFC 9562
+    6.3), below the two bits of the variant.
+    """
+    own: list[bytes] = []
+
+    def generate_own() -> tuple[bytes, int]:
+        uuid, is_safe = generate()
+        if not own:
+            own.append(os.urandom(2))
+        high, low = own[0]
+        return uuid[:8] + bytes((0x80 | high & 0x3F, low)) + uuid[10:], is_safe
+
+    return generate_own
+
+
 def renew_openssl(module: ModuleType, frozen: int) -> None:
     """Have OpenSSL's generator, of the module _ssl, seed itself anew.
 

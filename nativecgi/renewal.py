@@ -66,6 +66,8 @@ def _forget_uuid(module: ModuleType) -> None:
     for name in vars(module):
         if name == "_node" or name.startswith("_last_timestamp"):
             setattr(module, name, None)
+    if generate := module._generate_time_safe:
+        module._generate_time_safe = chance.with_own_sequence(generate)  # type: ignore[attr-defined]
 
 
 def _forget_addresses(module: ModuleType) -> None:

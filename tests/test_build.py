@@ -180,7 +180,7 @@ def test_a_failed_build_leaves_no_record_of_an_older_one(
     write(record, "{}")
     app = build.App("hello", ROOT / "apps" / "hello.py")
     with pytest.raises(build.BuildError, match="Nuitka could not compile it"):
-        build.build(app, tmp_path, freeze=False, jobs=1, report=print)
+        build.build(app, build.Wanted(tmp_path, freeze=False), jobs=1, report=print)
     assert not record.exists()
 
 
@@ -204,17 +204,19 @@ class Workshop:
         write(work / "hello.dist" / "hello", "program")
         return build.Compiled(str(app.source), build._tools_hash(), {}, 1.0, names)
 
-    def freeze(self, _command: list[str], target: Path, **options: Path) -> None:
-        if "debug" in options:  # else it is the rehearsal
+    def freeze(
+        self, _command: list[str], target: Path, debug: Path | None = None, **_others: object
+    ) -> None:
+        if debug is not None:  # else it is the rehearsal
             self.steps.append("freeze")
             number = self.steps.count("freeze")
             write(target, f"image {number}")
-            write(options["debug"], f"side file of image {number}")
+            write(debug, f"side file of image {number}")
 
     def build(self, *, freeze: bool = True, debug: bool = False) -> None:
         app = build.App("hello", ROOT / "apps" / "hello.py")
-        folder = self.debug if debug else None
-        build.build(app, self.output, freeze=freeze, jobs=1, report=print, debug=folder)
+        wanted = build.Wanted(self.output, freeze, self.debug if debug else None)
+        build.build(app, wanted, jobs=1, report=print)
 
 
 @pytest.fixture
@@ -264,12 +266,6 @@ def test_a_lost_side_file_is_made_again_with_its_image(workshop: Workshop) -> No
     assert workshop.kept.read_text() == "side file of image 2"
 
 
-def test_what_is_not_frozen_has_no_side_file(workshop: Workshop) -> None:
-    workshop.build(freeze=False, debug=True)
-    assert workshop.steps == ["compile"]
-    assert not workshop.debug.exists()
-
-
 @pytest.mark.parametrize("folder", ["out", "out/debug"])
 def test_side_files_do_not_go_where_programs_are_served(
     build_apps: Builder, tmp_path: Path, folder: str
@@ -308,6 +304,50 @@ def test_nuitka_is_told_to_keep_the_names(tmp_path: Path, monkeypatch: pytest.Mo
     with pytest.raises(build.BuildError, match="Nuitka could not compile it; see ") as failure:
         build._compile(app, tmp_path, jobs=1, names=True)
     assert "no such option" in Path(str(failure.value).split("see ")[1]).read_text()
+
+
+# Reproducible programs.
+
+
+def test_a_reproducible_program_has_the_same_bytes_each_time(
+    build_apps: Builder, tmp_path: Path
+) -> None:
+    app = ROOT / "tests" / "apps" / "probe"
+    programs = []
+    for _time in range(2):
+        (build.WORK / "probe" / "frozen.json").unlink(missing_ok=True)  # so it is frozen again
+        result = build_apps(app, "--reproducible")
+        assert result.returncode == 0, result.stderr
+        programs.append((tmp_path / "out" / "probe").read_bytes())
+    assert programs[0] == programs[1]
+    build_apps(app)
+    assert (tmp_path / "out" / "probe").read_bytes() != programs[0], "addresses are random again"
+
+
+def test_a_reproducible_program_derives_from_its_sources_and_the_secret_alone() -> None:
+    def seed(sources: dict[str, str], secret: str = "", seconds: float = 1.0) -> str:
+        return build._seed(build.Compiled("app", "tools", sources, seconds), secret)
+
+    here, elsewhere = {"/a/x.py": "1", "/a/y.py": "2"}, {"/b/y.py": "2", "/b/x.py": "1"}
+    assert seed(here) == seed(elsewhere, seconds=2.0)
+    assert seed(here) != seed({"/a/x.py": "1", "/a/y.py": "3"})
+    assert seed(here) != seed(here, "secret")
+
+
+def test_another_build_of_a_reproducible_program_is_not_disturbed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(build, "SAME_FOLDER", str(tmp_path / "{seed:.16}"))
+    program = write(tmp_path / "program.dist" / "program", "")
+    with build._same_copy(program, "0" * 64) as copy:
+        assert copy == tmp_path / ("0" * 16) / "program"
+        with (
+            pytest.raises(build.BuildError, match="wait for the other build"),
+            build._same_copy(program, "0" * 64),
+        ):
+            pass
+        assert copy.exists()
+    assert not copy.parent.exists()
 
 
 def test_install_copies_the_programs_and_nothing_else(cgi_bin: Path, tmp_path: Path) -> None:

@@ -162,16 +162,18 @@ def test_the_processor_is_the_one_it_runs_on(frozen_probe: Path) -> None:
     assert answer(frozen_probe, "processors") == "", "rseq(2) would tell the builder's"
 
 
+# Loads into a register: of AVX2 (vmovdqu), of AVX-512 (vmovdqu64) with 256 and with 512 bits.
+LOADS = ("c5fe6f", "62e1fe286f", "62e1fe486f")
+
+
 def test_functions_for_the_builder_s_processor_are_not_chosen(
     compiled: Callable[..., Path], frozen_probe: Path
 ) -> None:
-    # Loads into a register: of AVX2 (vmovdqu), of AVX-512 (vmovdqu64) with 256 and with 512 bits.
-    loads = ("c5fe6f", "62e1fe286f", "62e1fe486f")
     plain = answer(compiled("probe.c"), "memory_code")
-    if not any(load in plain for load in loads):
+    if not any(load in plain for load in LOADS):
         pytest.skip("the C library would not choose AVX here anyway")
     frozen = answer(frozen_probe, "memory_code")
-    assert not any(load in frozen for load in loads)
+    assert not any(load in frozen for load in LOADS)
 
 
 def test_each_process_has_a_canary_of_its_own(frozen_probe: Path) -> None:
@@ -236,6 +238,17 @@ def segments(image: Path) -> list[int]:
 
 def guards(image: Path) -> list[str]:
     return answer(image, "guards").split()
+
+
+def test_a_native_image_may_use_what_the_processor_has(
+    compiled: Callable[..., Path], frozen: Callable[..., Path], frozen_probe: Path
+) -> None:
+    plain = answer(compiled("probe.c"), "memory_code")
+    native = frozen(compiled("probe.c"), options=("--native",))
+    assert answer(native, "memory_code") == plain
+    if not any(load in plain for load in LOADS):
+        pytest.skip("the C library chooses the same for every processor here")
+    assert answer(frozen_probe, "memory_code") != plain
 
 
 # What works on.

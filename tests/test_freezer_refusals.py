@@ -294,7 +294,7 @@ def test_an_output_that_is_a_folder_is_named(
 def test_where_ptrace_is_not_permitted_the_remedy_is_named(
     compiled: Callable[..., Path], freeze: Freeze, programs: Path, tmp_path: Path
 ) -> None:
-    prefix = [sys.executable, programs / "without_ptrace.py"]
+    prefix = [sys.executable, programs / "without_call.py", "ptrace"]
     result = freeze(compiled("hello.c"), output=tmp_path / "image", prefix=prefix)
     if result.returncode == 77:
         pytest.skip("no seccomp filter can be set here")
@@ -302,6 +302,21 @@ def test_where_ptrace_is_not_permitted_the_remedy_is_named(
     assert "ptrace(2) is not permitted here" in result.stderr
     assert "--cap-add=SYS_PTRACE" in result.stderr
     assert not list(tmp_path.iterdir())
+
+
+def test_where_randomization_may_not_be_switched_off_nothing_is_reproducible(
+    compiled: Callable[..., Path], freeze: Freeze, programs: Path, tmp_path: Path
+) -> None:
+    prefix = [sys.executable, programs / "without_call.py", "personality"]
+    settings = {"output": tmp_path / "image", "prefix": prefix}
+    result = freeze(compiled("hello.c"), **settings, options=["--reproducible", "seed"])
+    if result.returncode == 77:
+        pytest.skip("no seccomp filter can be set here")
+    assert result.returncode == 1
+    assert "personality(2) may not switch address space randomization off" in result.stderr
+    assert "--security-opt seccomp=" in result.stderr
+    assert not list(tmp_path.iterdir())
+    assert freeze(compiled("hello.c"), **settings).returncode == 0, "others need no such right"
 
 
 def test_a_hard_limit_on_the_stack_is_named(

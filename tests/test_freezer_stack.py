@@ -17,7 +17,7 @@ from freezer.stack import (
     AT_SYSINFO_EHDR,
 )
 
-AT_ENTRY, AT_HWCAP, AT_PAGESZ = 9, 16, 6
+AT_ENTRY, AT_HWCAP, AT_PAGESZ, AT_ABSENT = 9, 16, 6, 3
 POINTERS = (AT_PLATFORM, AT_BASE_PLATFORM, AT_EXECFN, AT_RANDOM)
 
 
@@ -150,3 +150,14 @@ def test_the_argument_strings_are_the_command_line_and_the_executable(
         for pointer, length in stack.argument_strings(block, address)
     ]
     assert strings == [*start.arguments, start.executable]
+
+
+@given(STARTS, ADDRESSES)
+def test_a_value_of_the_auxiliary_vector_is_replaced_and_nothing_else(
+    start: Start, address: int
+) -> None:
+    block = start.block(address)
+    changed = stack.with_auxiliary_values(block, {AT_ENTRY: 1, AT_ABSENT: 2})
+    assert stack.auxiliary_vector(changed) == stack.auxiliary_vector(block) | {AT_ENTRY: 1}
+    back = {AT_ENTRY: stack.auxiliary_vector(block)[AT_ENTRY]}
+    assert stack.with_auxiliary_values(changed, back) == block

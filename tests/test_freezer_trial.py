@@ -61,9 +61,21 @@ def test_the_folder_for_temporary_files_may_be_a_link(
     assert not list((tmp_path / "folder").iterdir())
 
 
-def test_an_image_may_go_on_as_another_program(freeze: Freeze, tmp_path: Path) -> None:
+def test_the_output_s_path_may_be_relative(
+    compiled: Callable[..., Path], freeze: Freeze, tmp_path: Path
+) -> None:
+    output = Path(os.path.relpath(tmp_path / "image"))
+    result = freeze(compiled("probe.c"), output=output, options=["--trial=PROBE=write_old"])
+    assert result.returncode == 0, result.stderr
+    assert (tmp_path / "image").exists()
+
+
+@pytest.mark.parametrize("options", [[], ["--reproducible=seed"]], ids=["random", "reproducible"])
+def test_an_image_may_go_on_as_another_program(
+    freeze: Freeze, tmp_path: Path, options: list[str]
+) -> None:
     command = ("/bin/sh", "-c", "kill -STOP $$; exec /bin/echo started")
-    result = freeze(*command, output=tmp_path / "image", options=["--trial=A=b"])
+    result = freeze(*command, output=tmp_path / "image", options=["--trial=A=b", *options])
     assert result.returncode == 0, result.stderr
     result = subprocess.run([tmp_path / "image"], capture_output=True, text=True, check=True)
     assert result.stdout == "started\n"

@@ -10,6 +10,7 @@ import subprocess
 import sys
 import threading
 import time
+import uuid
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
@@ -80,6 +81,13 @@ def test_no_two_processes_draw_the_same(drawn: list[dict[str, Any]], what: str) 
 
 def test_all_that_is_drawn_is_looked_at(drawn: list[dict[str, Any]]) -> None:
     assert set(drawn[0]) == set(DRAWN)
+
+
+def test_uuids_by_time_have_a_clock_sequence_of_each_process(drawn: list[dict[str, Any]]) -> None:
+    """The time alone does not tell apart what is drawn in the same 100 ns."""
+    uuids = [uuid.UUID(values["uuid1"]) for values in drawn]
+    assert len({it.clock_seq for it in uuids}) > THAWS * 0.9
+    assert {(it.variant, it.version) for it in uuids} == {(uuid.RFC_4122, 1)}
 
 
 def test_a_generator_with_a_seed_keeps_its_sequence(ask: Ask) -> None:

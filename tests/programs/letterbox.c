@@ -1,4 +1,4 @@
-/* Leaves a letterbox, and writes what a thaw has put into it to the file that REPORT names. */
+/* Tells its token, leaves a letterbox, and writes what a thaw has put into it to the file that REPORT names. */
 #include <fcntl.h>
 #include <stdint.h>
 #include <stdio.h>
@@ -16,6 +16,7 @@ int main(void)
 
     if (box == NULL || second == NULL || token == NULL)
         return 1;
+    fprintf(stderr, "%s\n", token);
     for (int i = 0; i < TOKEN; i++) {
         unsigned value;
         if (sscanf(token + 2 * i, "%2x", &value) != 1)
