@@ -14,14 +14,19 @@ from typing import Any
 import pytest
 from elftools.elf.elffile import ELFFile
 
+from freezer import procfs
 from freezer.chance import Chance
 from freezer.determinism import IDENTITY, THEN
+from freezer.linux import PAGE
+from tests.asleep import wait_until_asleep
 from tests.conftest import ROOT
 
 Completed = subprocess.CompletedProcess
 Freeze = Callable[..., "Completed[str]"]
 SEED = ("--reproducible", "a seed")
 SECONDS = 20
+# By how much the path of the next image is longer.
+LONGER = 60
 
 
 @pytest.fixture
@@ -29,7 +34,7 @@ def image_of(freeze: Freeze, tmp_path: Path) -> Callable[..., Path]:
     """Freezes, each time anew, in a folder of its own."""
 
     def freeze_again(*command: "str | Path", **settings: Any) -> Path:
-        folder = tmp_path / "out".ljust(len(list(tmp_path.iterdir())) + 4, "-")
+        folder = tmp_path / "out".ljust(LONGER * (len(list(tmp_path.iterdir())) + 1), "-")
         folder.mkdir()
         result = freeze(*command, output=folder / "image", **settings)
         assert result.returncode == 0, result.stderr
@@ -108,6 +113,25 @@ def test_a_copy_at_the_same_place_gives_the_same_bytes(
     assert digest(images[0]) == digest(images[1])
 
 
+def test_pages_that_are_written_to_by_chance_are_the_same(
+    image_of: Callable[..., Path], compiled: Callable[..., Path]
+) -> None:
+    options = (*SEED, "--trial", "A=b")
+    images = [image_of(compiled("scatter.c"), options=options) for _time in range(2)]
+    assert digest(images[0]) == digest(images[1])
+
+
+def test_the_image_s_path_is_none_of_the_trial_s_matters(
+    image_of: Callable[..., Path], compiled: Callable[..., Path], tmp_path: Path
+) -> None:
+    """The letterbox, glibc's first block, begins at 0x2a0 of one page and ends in the next."""
+    first = tmp_path / ("x" * LONGER) / ".freezer-12345678" / "draft"
+    rest = PAGE - 0x2A0 - len(f"{first} REPORT=/dev/null ") - 24
+    options = (*SEED, "--trial", "REPORT=/dev/null", "--trial", "FILL=".ljust(rest - 20, "x"))
+    images = [image_of(compiled("letterbox.c"), options=options) for _time in range(2)]
+    assert digest(images[0]) == digest(images[1])
+
+
 def test_another_seed_gives_other_addresses(
     image_of: Callable[..., Path], compiled: Callable[..., Path]
 ) -> None:
@@ -181,6 +205,10 @@ def test_names_are_told_in_order(told: Callable[..., list[str]]) -> None:
     assert names == [".", "..", "one", "three", "two"]
 
 
+def test_the_host_is_any(told: Callable[..., list[str]]) -> None:
+    assert "node localhost" in told(*SEED)
+
+
 def test_the_time_is_source_date_epoch_s(told: Callable[..., list[str]]) -> None:
     assert f"time {THEN}" in told(*SEED)
     assert "time 1700000000" in told(*SEED, SOURCE_DATE_EPOCH="1700000000")
@@ -238,6 +266,20 @@ def test_a_frozen_program_goes_on(
         [image], env=env, capture_output=True, text=True, timeout=SECONDS, check=True
     )
     assert (result.stdout.strip(), result.stderr) == (answer, "")
+
+
+def test_it_has_no_more_memory_than_any(
+    frozen: Callable[..., Path], compiled: Callable[..., Path]
+) -> None:
+    """What was taken to move it by has been given back."""
+    sizes = []
+    for options in ((), SEED):
+        image = frozen(compiled("probe.c"), options=options)
+        with subprocess.Popen([image], env={"PROBE": "wait"}) as process:
+            wait_until_asleep(process.pid)
+            sizes.append(sum(mapping.size for mapping in procfs.mappings(process.pid)))
+            process.kill()
+    assert abs(sizes[1] - sizes[0]) < 1 << 20
 
 
 @pytest.fixture
