@@ -69,6 +69,13 @@ def plain(programs: Path, python: Path) -> list[str]:
     return ["env", *variables, str(python), str(programs / "probe.py")]
 
 
+def test_it_is_in_the_python_that_it_was_frozen_in(
+    probe: Callable[..., Any], python: Path
+) -> None:
+    shown = subprocess.check_output([python, "-c", "import sys; print(sys.version)"], text=True)
+    assert probe("version") == shown.removesuffix("\n")
+
+
 # Environment, arguments, place.
 
 
@@ -331,6 +338,11 @@ def test_a_sigint_that_is_ignored_at_the_start_stays_ignored(
 
 def test_threads_start_and_end(probe: Callable[..., Any]) -> None:
     assert probe("threads") == "ended"
+
+
+def test_endless_recursion_is_an_exception(probe: Callable[..., Any]) -> None:
+    """Python 3.14 measures the stack when it starts; the others count calls."""
+    assert probe("recursion") == ["RecursionError"] * 3
 
 
 def test_sqlite_works(probe: Callable[..., Any]) -> None:

@@ -14,6 +14,7 @@ import sys
 import threading
 import time
 import uuid
+from collections.abc import Callable
 
 from nativecgi import before_freeze
 from nativecgi.freezepoint import reach
@@ -135,6 +136,34 @@ def late_import() -> object:
     return importlib.import_module("imported_late").handle()
 
 
+def version() -> object:
+    return sys.version
+
+
+def recursion() -> object:
+    """Recurse without an end: in Python, in C, and in C in a thread."""
+    endless: list[object] = []
+    for _level in range(200_000):
+        endless = [endless]
+    caught = []
+
+    def recurse(function: Callable[[], object]) -> None:
+        try:
+            function()
+        except RecursionError:
+            caught.append("RecursionError")
+
+    def again() -> object:
+        return again()
+
+    recurse(again)
+    recurse(lambda: json.dumps(endless))
+    thread = threading.Thread(target=recurse, args=(lambda: json.dumps(endless),))
+    thread.start()
+    thread.join()
+    return caught
+
+
 def failure() -> object:
     raise LookupError("on purpose")
 
@@ -157,6 +186,8 @@ PROBES = {
         database,
         clock,
         late_import,
+        version,
+        recursion,
         failure,
     )
 }
