@@ -69,9 +69,7 @@ def plain(programs: Path, python: Path) -> list[str]:
     return ["env", *variables, str(python), str(programs / "probe.py")]
 
 
-def test_it_is_in_the_python_that_it_was_frozen_in(
-    probe: Callable[..., Any], python: Path
-) -> None:
+def test_it_is_in_the_python_that_it_was_frozen_in(probe: Callable[..., Any], python: Path) -> None:
     shown = subprocess.check_output([python, "-c", "import sys; print(sys.version)"], text=True)
     assert probe("version") == shown.removesuffix("\n")
 

@@ -28,6 +28,10 @@ def note_freeze() -> None:
     before.append(os.getpid())
 
 
+def version() -> object:
+    return sys.version
+
+
 def hooks() -> object:
     return before
 
@@ -118,28 +122,6 @@ def threads() -> object:
     return "ended"
 
 
-def database() -> object:
-    connection = sqlite3.connect(":memory:")
-    connection.execute("create table numbers (number)")
-    connection.executemany("insert into numbers values (?)", [(i,) for i in range(100)])
-    (total,) = connection.execute("select sum(number) from numbers").fetchone()
-    connection.close()
-    return total
-
-
-def clock() -> object:
-    return time.time()
-
-
-def late_import() -> object:
-    sys.path.insert(0, os.environ["LATE"])
-    return importlib.import_module("imported_late").handle()
-
-
-def version() -> object:
-    return sys.version
-
-
 def recursion() -> object:
     """Recurse without an end: in Python, in C, and in C in a thread."""
     endless: list[object] = []
@@ -164,6 +146,24 @@ def recursion() -> object:
     return caught
 
 
+def database() -> object:
+    connection = sqlite3.connect(":memory:")
+    connection.execute("create table numbers (number)")
+    connection.executemany("insert into numbers values (?)", [(i,) for i in range(100)])
+    (total,) = connection.execute("select sum(number) from numbers").fetchone()
+    connection.close()
+    return total
+
+
+def clock() -> object:
+    return time.time()
+
+
+def late_import() -> object:
+    sys.path.insert(0, os.environ["LATE"])
+    return importlib.import_module("imported_late").handle()
+
+
 def failure() -> object:
     raise LookupError("on purpose")
 
@@ -171,6 +171,7 @@ def failure() -> object:
 PROBES = {
     probe.__name__: probe
     for probe in (
+        version,
         hooks,
         environment,
         child,
@@ -183,11 +184,10 @@ PROBES = {
         broken_pipe,
         interrupt,
         threads,
+        recursion,
         database,
         clock,
         late_import,
-        version,
-        recursion,
         failure,
     )
 }
