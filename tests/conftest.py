@@ -11,6 +11,8 @@ from pathlib import Path
 import pytest
 from hypothesis import HealthCheck, settings
 
+from tests import pythons
+
 ROOT = Path(__file__).parent.parent
 PROGRAMS = Path(__file__).with_name("programs")
 # With a canary in every function: one that finds it changed aborts.
@@ -140,10 +142,15 @@ def frozen_probe(compiled: Callable[..., Path], frozen: Callable[..., Path]) -> 
 
 
 @pytest.fixture(scope="session")
-def frozen_python(frozen: Callable[..., Path]) -> Path:
+def python(request: pytest.FixtureRequest) -> Path:
+    """The Python that a program is in: this one, or of the version that a test is given."""
+    return pythons.environment(getattr(request, "param", pythons.THIS))
+
+
+@pytest.fixture(scope="session")
+def frozen_python(frozen: Callable[..., Path], python: Path) -> Path:
     """A Python program that does after its freeze point what PROBE names, frozen."""
-    options = ("-e", f"PYTHONPATH={ROOT}")
-    return frozen(sys.executable, PROGRAMS / "probe.py", options=options)
+    return frozen(python, PROGRAMS / "probe.py", options=("-e", f"PYTHONPATH={ROOT}"))
 
 
 @pytest.fixture(scope="session")

@@ -1,11 +1,10 @@
-"""A Python program behind its freeze point is as if it had just been started."""
+"""A Python program behind its freeze point is as if it had just been started, in any Python."""
 
 import json
 import os
 import signal
 import socket
 import subprocess
-import sys
 import time
 import tty
 from collections.abc import Callable, Iterator, Mapping
@@ -15,9 +14,16 @@ from typing import Any
 
 import pytest
 
+from tests import pythons
 from tests.asleep import wait_until_asleep
 
 SECONDS = 20
+
+
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    if "python" in metafunc.fixturenames:
+        found = [version for version in pythons.VERSIONS if pythons.find(version)]
+        metafunc.parametrize("python", found, indirect=True)
 
 
 @pytest.fixture
@@ -57,10 +63,15 @@ def probe(
 
 
 @pytest.fixture(scope="module")
-def plain(programs: Path) -> list[str]:
+def plain(programs: Path, python: Path) -> list[str]:
     """The same program without a freeze, in plain Python."""
     variables = [f"PYTHONPATH={programs.parent.parent}", "LANG=C.UTF-8"]
-    return ["env", *variables, sys.executable, str(programs / "probe.py")]
+    return ["env", *variables, str(python), str(programs / "probe.py")]
+
+
+def test_it_is_in_the_python_that_it_was_frozen_in(probe: Callable[..., Any], python: Path) -> None:
+    shown = subprocess.check_output([python, "-c", "import sys; print(sys.version)"], text=True)
+    assert probe("version") == shown.removesuffix("\n")
 
 
 # Environment, arguments, place.
@@ -325,6 +336,11 @@ def test_a_sigint_that_is_ignored_at_the_start_stays_ignored(
 
 def test_threads_start_and_end(probe: Callable[..., Any]) -> None:
     assert probe("threads") == "ended"
+
+
+def test_endless_recursion_is_an_exception(probe: Callable[..., Any]) -> None:
+    """Python 3.14 measures the stack when it starts; the others count calls."""
+    assert probe("recursion") == ["RecursionError"] * 3
 
 
 def test_sqlite_works(probe: Callable[..., Any]) -> None:

@@ -16,6 +16,7 @@ import sys
 import threading
 import time
 import uuid
+from collections.abc import Callable
 
 from nativecgi import before_freeze
 from nativecgi.freezepoint import reach
@@ -27,6 +28,10 @@ before: list[int] = []
 @before_freeze
 def note_freeze() -> None:
     before.append(os.getpid())
+
+
+def version() -> object:
+    return sys.version
 
 
 def hooks() -> object:
@@ -119,6 +124,30 @@ def threads() -> object:
     return "ended"
 
 
+def recursion() -> object:
+    """Recurse without an end: in Python, in C, and in C in a thread."""
+    endless: list[object] = []
+    for _level in range(200_000):
+        endless = [endless]
+    caught = []
+
+    def recurse(function: Callable[[], object]) -> None:
+        try:
+            function()
+        except RecursionError:
+            caught.append("RecursionError")
+
+    def again() -> object:
+        return again()
+
+    recurse(again)
+    recurse(lambda: json.dumps(endless))
+    thread = threading.Thread(target=recurse, args=(lambda: json.dumps(endless),))
+    thread.start()
+    thread.join()
+    return caught
+
+
 def database() -> object:
     connection = sqlite3.connect(":memory:")
     connection.execute("create table numbers (number)")
@@ -154,6 +183,7 @@ def failure() -> object:
 PROBES = {
     probe.__name__: probe
     for probe in (
+        version,
         hooks,
         environment,
         child,
@@ -166,6 +196,7 @@ PROBES = {
         broken_pipe,
         interrupt,
         threads,
+        recursion,
         database,
         clock,
         late_import,
