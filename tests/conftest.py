@@ -154,10 +154,9 @@ def frozen_python(frozen: Callable[..., Path], python: Path) -> Path:
 
 
 @pytest.fixture(scope="session")
-def frozen_fresh(frozen: Callable[..., Path]) -> Path:
+def frozen_fresh(frozen: Callable[..., Path], python: Path) -> Path:
     """A Python program that has used all that could go stale before its freeze point, frozen."""
-    options = ("-e", f"PYTHONPATH={ROOT}")
-    return frozen(sys.executable, PROGRAMS / "fresh.py", options=options)
+    return frozen(python, PROGRAMS / "fresh.py", options=("-e", f"PYTHONPATH={ROOT}"))
 
 
 @pytest.fixture(scope="session")

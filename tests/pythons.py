@@ -6,6 +6,8 @@ import sys
 from functools import cache
 from pathlib import Path
 
+import pytest
+
 ROOT = Path(__file__).parent.parent
 THIS = "{}.{}".format(*sys.version_info)
 VERSIONS = sorted({THIS, "3.11", "3.12", "3.13", "3.14"})
@@ -23,6 +25,13 @@ def find(version: str) -> Path | None:
     folders += sorted(pyenv.glob(f"versions/{version}.*/bin"))
     paths = (folder / f"python{version}" for folder in folders)
     return next((path for path in paths if _version(path) == version), None)
+
+
+def in_each(metafunc: pytest.Metafunc) -> None:
+    """For a module's pytest_generate_tests: run what has a Python's program in all there are."""
+    if "python" in metafunc.fixturenames:
+        found = [version for version in VERSIONS if find(version)]
+        metafunc.parametrize("python", found, indirect=True)
 
 
 @cache

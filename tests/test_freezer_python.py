@@ -20,10 +20,7 @@ from tests.asleep import wait_until_asleep
 SECONDS = 20
 
 
-def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
-    if "python" in metafunc.fixturenames:
-        found = [version for version in pythons.VERSIONS if pythons.find(version)]
-        metafunc.parametrize("python", found, indirect=True)
+pytest_generate_tests = pythons.in_each
 
 
 @pytest.fixture

@@ -19,12 +19,16 @@ from typing import Any
 
 import pytest
 
+from tests import pythons
+
 PROGRAMS = Path(__file__).with_name("programs")
 ROOT = Path(__file__).parent.parent
 SECONDS = 30
 THAWS = 300
 AT_ONCE = 8
 PATH = {"PATH": os.defpath}
+
+pytest_generate_tests = pythons.in_each
 
 Freeze = Callable[..., "subprocess.CompletedProcess[str]"]
 Ask = Callable[..., Any]
