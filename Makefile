@@ -1,4 +1,4 @@
-# make build | serve | test | test-portability | fuzz | bench | install | clean; each sets up what
+# make build | serve | test | test-portability | fuzz | bench | soak | install | clean; each sets up what
 # it lacks.
 
 APPS    =
@@ -7,6 +7,7 @@ CGIBIN  = /usr/lib/cgi-bin
 DESTDIR =
 PORT    = 8000
 SECONDS = 60
+TIMES   = 200000
 
 # Debian's own Python comes first: it has most of the standard library's extension modules built
 # in, and each that is not costs every start of a program some microseconds.
@@ -19,7 +20,7 @@ PYTHON_PACKAGES = python3:/usr/bin/python3 python3-dev:python3-config \
 	'python3-venv:/usr/lib/python3.*/ensurepip/__init__.py'
 endif
 
-.PHONY: build serve test test-portability fuzz bench install clean
+.PHONY: build serve test test-portability fuzz bench soak install clean
 
 build: .venv/ready
 	.venv/bin/python build.py --output $(OUT) $(APPS)
@@ -54,6 +55,10 @@ bench: build .venv-dev/ready
 		'librust-rusqlite-dev:/usr/share/cargo/registry/rusqlite-*'; do \
 		tools/require "$$package" || true; done
 	.venv-dev/bin/python -m bench --ours $(OUT)
+
+# Any failure ends it.
+soak: build .venv-dev/ready
+	.venv-dev/bin/python -m bench.soak $(OUT)/hello --times $(TIMES)
 
 install: build
 	@test -z "$$(find $(OUT) -maxdepth 1 -type l)" || { \

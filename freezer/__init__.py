@@ -1,7 +1,7 @@
 """Freezes a running program into one self-contained ELF executable.
 
 It knows nothing of what it freezes but the freeze point: the program finds FREEZE_POINT in its
-environment, gets ready, and stops itself with SIGSTOP. See docs/freezing.md.
+environment, gets ready, and stops itself with SIGSTOP. See docs/frozen.md.
 """
 
 from freezer.determinism import THEN

@@ -40,7 +40,7 @@ class SystemCall(Struct, frozen=True):
 
 
 class Letterbox(Struct, frozen=True):
-    """Where the program wants its arguments and environment put (see docs/freezing.md)."""
+    """Where the program wants its arguments and environment put (see docs/frozen.md)."""
 
     address: int
     size: int

@@ -4,6 +4,7 @@ import json
 import os
 import shutil
 import socket
+import sqlite3
 import ssl
 import struct
 import subprocess
@@ -315,6 +316,27 @@ def test_functions_for_a_fork_run_in_order_and_one_that_fails_is_reported(
     )
     assert json.loads(done.stdout) == ["first", "last"]
     assert done.stderr.endswith("ZeroDivisionError: division by zero\n")
+
+
+def test_the_documented_hooks_open_what_a_build_has_closed(freeze: Freeze, tmp_path: Path) -> None:
+    page = (ROOT / "docs" / "frozen.md").read_text()
+    (example,) = (it for it in page.split("```python\n")[1:] if "before_freeze" in it)
+    (tmp_path / "shop.py").write_text(example.partition("```")[0])
+    with sqlite3.connect(tmp_path / "shop.db") as shop:
+        shop.execute("create table article (name, price)")
+    within = ("sh", "-c", f'cd {tmp_path} && exec "$@"', "sh")
+    options = ["-e", f"PYTHONPATH={ROOT}"]
+    command = (sys.executable, tmp_path / "shop.py")
+    done = freeze(*command, output=tmp_path / "shop", options=options, prefix=within)
+    assert done.returncode == 0, done.stderr
+    for count in range(2):
+        request = PATH | {"REQUEST_METHOD": "GET"}
+        done = subprocess.run(
+            [tmp_path / "shop"], env=request, cwd=tmp_path, capture_output=True, text=True
+        )
+        assert done.stdout.endswith(f"\n[{count}]"), done
+        shop.execute("insert into article values ('chair', 7)")
+        shop.commit()
 
 
 @pytest.mark.parametrize("closed", ["<&-", ">&-", "2>&-", "<&- 2>&-", ">&- 2>&-", "<&- >&- 2>&-"])
