@@ -20,7 +20,8 @@ _GUARD_SIZE = 1024 * 1024
 
 # The stack's address is drawn from 2^28 pages (1 TiB) above this, as many as the kernel draws
 # a library's from. The range is far from where the kernel puts anything: programs begin at
-# 0x400000 or 0x555555554000, the bottom-up mmap area at 0x2aaaaaaaa000, all else near the top.
+# 0x400000 or 0x555555554000, mappings of a traced program end at 0x155555556000 or begin at
+# 0x2aaaaaaaa000, all else is near the top.
 _STACK_AREA = 0x1000_0000_0000
 _STACK_AREA_PAGES = 2**28
 

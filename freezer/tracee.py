@@ -305,9 +305,9 @@ def _become_answered_tracee() -> None:
 def _unlimited_stack() -> Iterator[None]:
     """Lift the limit on the stack, which the new process inherits.
 
-    Without a limit the kernel lays out a process bottom up from 0x2aaaaaaaa000 (mmap_is_legacy
-    in arch/x86/mm/mmap.c), far from where it puts the stack, the vDSO and the libraries of a
-    thawed one.
+    Without a limit the kernel leaves the upper half of the address space to the stack: it maps
+    downwards from 0x155555556000, or upwards from 0x2aaaaaaaa000 (arch/x86/mm/mmap.c), far from
+    where it puts the stack, the vDSO and the libraries of a thawed process.
     """
     soft, hard = resource.getrlimit(resource.RLIMIT_STACK)
     try:
