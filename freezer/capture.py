@@ -12,6 +12,7 @@ from freezer.errors import CannotFreeze, Unsupported
 from freezer.linux import PAGE
 from freezer.prepare import Prepared
 from freezer.procfs import Mapping
+from freezer.segments import merged
 from freezer.snapshot import (
     ANY_RESULT,
     Canary,
@@ -84,8 +85,9 @@ def capture(
     # The process may be asked nothing more: its memory is read as it is now.
     memory = [
         _without_traces(region, prepared, registers.rsp - _RED_ZONE, forgotten)
-        for region in (_read(tracee, mapping) for mapping in mappings if _is_kept(mapping))
-        if region.data
+        for mapping in mappings
+        if _is_kept(mapping)
+        for region in _read(tracee, mapping)
     ]
     letterbox = _letterbox(memory, token)
     return Snapshot(
@@ -93,9 +95,7 @@ def capture(
         | {"mxcsr": floating_point.mxcsr, "control_word": floating_point.control_word},
         memory=[_without_marks(region, token, libc.tid) for region in memory],
         inaccessible=[
-            Reservation(mapping.start, "---", mapping.size)
-            for mapping in mappings
-            if mapping.permissions == "---p" and not mapping.path
+            guard for mapping in mappings if not mapping.path for guard in _guards(mapping, memory)
         ],
         calls=calls,
         interrupt_action=interrupt_action,
@@ -112,12 +112,40 @@ def _is_kept(mapping: Mapping) -> bool:
     return mapping.permissions[0] == "r" and not mapping.path.startswith(("[stack", "[v"))
 
 
-def _read(tracee: Tracee, mapping: Mapping) -> Region:
-    """A mapping's content, as far as it has any: behind a mapped file's end there is none."""
-    for size in range(mapping.size, 0, -PAGE):
-        with suppress(OSError):
-            return Region(mapping.start, mapping.permissions[:3], tracee.read(mapping.start, size))
-    return Region(mapping.start, mapping.permissions[:3], b"")
+def _read(tracee: Tracee, mapping: Mapping) -> Iterator[Region]:
+    """A mapping's content, in pieces where it is not in one.
+
+    Behind a mapped file's end there is none; and pages that MADV_GUARD_INSTALL has made guards
+    cannot be read, though they are in a mapping that can: those of threads' stacks, from glibc
+    2.42 on.
+    """
+    permissions = mapping.permissions[:3]
+    data = _content(tracee, mapping.start, mapping.size)
+    if data:
+        yield Region(mapping.start, permissions, data)
+        return
+    pages = range(mapping.start, mapping.end, PAGE)
+    pieces = (Region(page, permissions, _content(tracee, page, PAGE)) for page in pages)
+    yield from merged(piece for piece in pieces if piece.data)
+
+
+def _content(tracee: Tracee, address: int, size: int) -> bytes:
+    """What is there, or nothing if not all of it can be read."""
+    with suppress(OSError):
+        return tracee.read(address, size)
+    return b""
+
+
+def _guards(mapping: Mapping, memory: list[Region]) -> Iterator[Reservation]:
+    """The parts of a mapping that cannot be read."""
+    start = mapping.start
+    for region in memory:
+        if mapping.start <= region.address < mapping.end:
+            if start < region.address:
+                yield Reservation(start, "---", region.address - start)
+            start = region.end
+    if start < mapping.end:
+        yield Reservation(start, "---", mapping.end - start)
 
 
 def _without_traces(

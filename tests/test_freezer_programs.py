@@ -89,6 +89,16 @@ def test_a_program_that_has_not_allocated_yet_goes_on(
     assert run(frozen(compiled("bare.c"))).stdout == "bare\n"
 
 
+def test_memory_around_guard_pages_is_kept_and_they_stay_guards(
+    compiled: Callable[..., Path], frozen: Callable[..., Path]
+) -> None:
+    program = compiled("fenced.c")
+    plain = run(program)
+    if plain.returncode == 77:
+        pytest.skip("this kernel has no MADV_GUARD_INSTALL (Linux 6.13)")
+    assert run(frozen(program)).stdout == plain.stdout == "one three 0 1 0 1 1\n"
+
+
 def test_a_program_with_a_guard_page_in_its_stack_goes_on(
     compiled: Callable[..., Path], frozen: Callable[..., Path]
 ) -> None:
