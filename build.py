@@ -375,7 +375,8 @@ def _freeze(
     )
     if result.returncode:
         reason = result.stderr.strip().removeprefix("freezer: ")
-        raise BuildError(f"{reason}\n{HOOKS}" if "freeze point" in reason else reason)
+        is_refused = "cannot be frozen as it is" in reason
+        raise BuildError(f"{reason}\n{HOOKS}" if is_refused else reason)
 
 
 def _try(target: Path) -> tuple[float, str]:

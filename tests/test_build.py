@@ -103,6 +103,16 @@ def test_an_app_that_cannot_be_built_fails_at_once_with_its_own_reason(
     assert not (tmp_path / "out").exists()
 
 
+def test_an_app_that_holds_what_cannot_be_frozen_is_told_of_hooks(
+    build_apps: Builder, tmp_path: Path
+) -> None:
+    holds = "import socket\nfrom nativecgi import run\ns = socket.socket()\nrun(lambda r: None)\n"
+    fails = "import nonesuch\n"
+    for source, is_told in ((holds, True), (fails, False)):
+        message = build_apps(write(tmp_path / "broken.py", source)).stderr
+        assert ("@after_thaw" in message) is is_told
+
+
 def test_another_app_is_built_all_the_same(build_apps: Builder, tmp_path: Path) -> None:
     broken = write(tmp_path / "broken.py", "import nonesuch\n")
     result = build_apps(broken, ROOT / "tests" / "apps" / "probe")
