@@ -26,7 +26,8 @@ build: .venv/ready
 	.venv/bin/python build.py --output $(OUT) $(APPS)
 
 serve: build .venv-dev/ready
-	.venv-dev/bin/python serve.py $(PORT) --folder $(OUT)
+	GUESTBOOK_DB="$${GUESTBOOK_DB:-$(CURDIR)/build/guestbook.db}" \
+		.venv-dev/bin/python serve.py $(PORT) --folder $(OUT)
 
 test: build .venv-dev/ready
 	tools/require apache2-bin:apache2 nginx-light:nginx fcgiwrap:fcgiwrap lighttpd:lighttpd \
