@@ -6,7 +6,17 @@ from pathlib import Path
 
 from msgspec import Struct
 
-from bench import builds, guestbook, machine, programs, report, startup, throughput, transfers
+from bench import (
+    builds,
+    footprint,
+    guestbook,
+    machine,
+    programs,
+    report,
+    startup,
+    throughput,
+    transfers,
+)
 from bench.errors import BenchError
 from bench.programs import Program
 from bench.report import Report, Table
@@ -65,7 +75,7 @@ def _options() -> Options:
         help="leave the programs' files in the page cache as the build has written them",
     )  # fmt: skip
     parser.add_argument(
-        "--only", choices=["transfers", "guestbook"],
+        "--only", choices=["startup", "transfers", "guestbook"],
         help="measure this alone, and leave the rest of the page as it is",
     )  # fmt: skip
     return Options(**vars(parser.parse_args()))
@@ -110,12 +120,24 @@ def _bench(options: Options) -> None:
 
 
 def _bench_only(options: Options) -> None:
-    missing = transfers.missing() if options.only == "transfers" else throughput.missing()
-    if missing:
-        raise BenchError(f"there is no {missing}")
+    needs = {
+        "startup": lambda: None,
+        "transfers": transfers.missing,
+        "guestbook": throughput.missing,
+    }
+    if tool := needs[options.only or ""]():
+        raise BenchError(f"there is no {tool}")
     if not options.output.exists():
         raise BenchError(f"there is no page {options.output} to put it in")
-    table = _transfers() if options.only == "transfers" else _guestbook(options)
+    match options.only:
+        case "startup":
+            ours = programs.ours(options.ours.resolve(), options.plain.resolve())
+            peers = [peer.program for peer in builds.build(_BUILD, print)]
+            table = _startup([*ours, *peers], options)
+        case "transfers":
+            table = _transfers()
+        case _:
+            table = _guestbook(options)
     options.output.write_text(report.updated(options.output.read_text(), table))
     print(f"written to {options.output}")
 
@@ -124,7 +146,9 @@ def _startup(compared: list[Program], options: Options) -> Table:
     if not options.keep_cache:
         startup.evict(compared)
     print(f"timing {len(compared)} programs, {options.rounds} rounds")
-    table = report.startup_table(startup.time_all(compared, options.rounds, _WARM_UP))
+    footprints = {program: footprint.measure(program) for program in compared}
+    timings = startup.time_all(compared, options.rounds, _WARM_UP)
+    table = report.startup_table(timings, footprints)
     report.show(table)
     return table
 
@@ -175,6 +199,8 @@ def _method(options: Options) -> list[str]:
         f"each round: {_WARM_UP} rounds to warm up, then {options.rounds} that count. p95 is the "
         f"time that 95 of 100 runs stay below. `x Go` and `x C` are the ratios to the medians of "
         f"Go and of dynamic C. Page faults are the median of the minor ones (getrusage(2)). {cache}"
+        f" Dirty is the memory that a process has of its own as it writes its answer, since it has "
+        f"written to it (Private_Dirty of /proc/PID/smaps_rollup)."
         f" The size is that of all files of the program, but not of an interpreter or libraries "
         f"of the system.",
         f"Through Apache: its event MPM and mod_cgid on the loopback interface, loaded by "

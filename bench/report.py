@@ -11,6 +11,7 @@ from rich.console import Console
 
 from bench import guestbook, throughput, transfers
 from bench.builds import DYNAMIC_C, GO, WSGIREF
+from bench.footprint import Footprint
 from bench.guestbook import Load, Result
 from bench.programs import Program
 from bench.startup import Timing
@@ -40,7 +41,9 @@ class Report(Struct, frozen=True):
     versions: Mapping[str, str]  # of compilers and interpreters, by what they were used for
 
 
-def startup_table(timings: Mapping[Program, Timing]) -> Table:
+def startup_table(
+    timings: Mapping[Program, Timing], footprints: Mapping[Program, Footprint]
+) -> Table:
     """From spawn to exit, fastest first."""
     medians = {program.name: timing.median for program, timing in timings.items()}
     rows = [
@@ -52,11 +55,24 @@ def startup_table(timings: Mapping[Program, Timing]) -> Table:
             _ratio(timing.median, medians.get(GO)),
             _ratio(timing.median, medians.get(DYNAMIC_C)),
             str(timing.faults),
+            f"{footprints[program].dirty / 1024:,.0f}",
+            str(footprints[program].mappings),
             _size(program.size()),
         )
         for program, timing in sorted(timings.items(), key=lambda item: item[1].median)
     ]
-    head = ("program", "min ms", "median ms", "p95 ms", "x Go", "x C", "page faults", "size")
+    head = (
+        "program",
+        "min ms",
+        "median ms",
+        "p95 ms",
+        "x Go",
+        "x C",
+        "page faults",
+        "dirty KiB",
+        "mappings",
+        "size",
+    )
     return Table("Spawn to exit", head, rows)
 
 

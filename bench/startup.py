@@ -12,7 +12,7 @@ from msgspec import Struct
 from bench.errors import BenchError
 from bench.programs import Program
 
-_PIPE_SIZE = 65536  # of a Linux pipe: what is written at once without a reader (pipe(7))
+PIPE_SIZE = 65536  # of a Linux pipe: what is written at once without a reader (pipe(7))
 
 
 class Sample(Struct, frozen=True):
@@ -52,7 +52,7 @@ def time_all(programs: Sequence[Program], rounds: int, warm_up: int) -> dict[Pro
 def run(program: Program) -> Sample:
     """Run a program once; raises BenchError where it fails or its answer is wrong."""
     path, environment = str(program.path), program.environment()
-    stdin = _filled(program.body)
+    stdin = filled(program.body)
     reader, writer = os.pipe()
     actions = [(os.POSIX_SPAWN_DUP2, stdin, 0), (os.POSIX_SPAWN_DUP2, writer, 1)]
     start = time.perf_counter()
@@ -61,7 +61,7 @@ def run(program: Program) -> Sample:
     )
     os.close(writer)
     output = b""
-    while piece := os.read(reader, _PIPE_SIZE):
+    while piece := os.read(reader, PIPE_SIZE):
         output += piece
     _pid, status, usage = os.wait4(pid, 0)
     seconds = time.perf_counter() - start
@@ -88,11 +88,11 @@ def evict(programs: Sequence[Program]) -> None:
             os.close(descriptor)
 
 
-def _filled(body: bytes) -> int:
+def filled(body: bytes) -> int:
     """A descriptor to read a request's body from."""
     if not body:
         return os.open(os.devnull, os.O_RDONLY)
-    if len(body) > _PIPE_SIZE:
+    if len(body) > PIPE_SIZE:
         raise BenchError(f"a body of {len(body)} bytes does not fit a pipe")
     reader, writer = os.pipe()
     os.write(writer, body)

@@ -19,6 +19,7 @@ from collections.abc import Callable, Mapping
 from nativecgi.chance import watch
 from nativecgi.closedworld import import_extension_modules
 from nativecgi.hooks import run_before_freeze
+from nativecgi.immortal import immortalize
 from nativecgi.memory import fill_pools
 from nativecgi.renewal import Renewal, forget, renewals, unrehearsed
 from nativecgi.streams import FIFO, flush_streams, occupy_closed, renew_streams
@@ -77,6 +78,7 @@ def reach(
     # What a process replaces is gone already: there it would have to be freed.
     sys.argv.clear()
     _environ.clear()
+    immortalize()
     gc.freeze()
     _address(letterbox, bytes.fromhex(token))
     os.kill(os.getpid(), signal.SIGSTOP)

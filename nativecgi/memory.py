@@ -12,7 +12,8 @@ _RUN = 24
 _MOST = 200_000  # blocks of a size; where the addresses show no order, this ends the search
 _BYTES_HEAD = bytes.__basicsize__
 
-_fillers: list[object] = []
+# What they are taken by.
+fillers: list[object] = []
 
 
 def fill_pools() -> None:
@@ -24,7 +25,7 @@ def fill_pools() -> None:
     for size, make in _makers():
         run, last = 0, 0
         for _block in range(_MOST):
-            _fillers.append(filler := make())
+            fillers.append(filler := make())
             run = run + 1 if 0 < id(filler) - last <= 2 * size else 0
             last = id(filler)
             if run >= _RUN and id(filler) % _POOL + 2 * size > _POOL:

@@ -28,6 +28,6 @@ def test_blocks_allocated_after_it_lie_together() -> None:
 
 
 def test_each_size_of_block_is_filled() -> None:
-    program = "from nativecgi import memory; memory.fill_pools(); print(len(memory._fillers))"
+    program = "from nativecgi import memory; memory.fill_pools(); print(len(memory.fillers))"
     result = subprocess.run([sys.executable, "-c", program], capture_output=True, check=True)
     assert int(result.stdout) >= len(list(memory._makers())) * memory._RUN
