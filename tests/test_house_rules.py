@@ -109,6 +109,7 @@ EDGE = {
     "closedworld.py": "os.walk sys.executable",
     "files.py": "open os.fstat os.open",
     "freezepoint.py": "open os.environ os.environb os.getpid os.kill sys.argv sys.executable",
+    "immortal.py": "open os.pwrite sys sys.version_info",
     "process.py": "os._exit os.environ sys.argv",
     "rehearsal.py": "os.close os.dup os.dup2 os.pipe os.write",
     "renewal.py": (
