@@ -190,9 +190,8 @@ def _build(app: App, work: Path, wanted: Wanted, jobs: int, report: Callable[[st
         _write(record, compiled)
 
     seed = None if wanted.secret is None else _seed(compiled, wanted.secret)
-    parts = [compiled.sources, compiled.tools, compiled.has_names, _freezer_hash(), seed]
-    parts.append(wanted.native)
-    made_from = _hash(msgspec.json.encode(parts))
+    compilation = [compiled.sources, compiled.tools, compiled.has_names]
+    made_from = _hash(msgspec.json.encode([compilation, _freezer_hash(), seed, wanted.native]))
     program = work / f"{app.name}.dist" / app.name
     frozen, side_file = work / f"{app.name}.frozen", _side_file(app, work)
     result, made = (frozen, (frozen, side_file)) if wanted.freeze else (program, (program,))

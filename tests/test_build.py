@@ -215,17 +215,23 @@ class Workshop:
         return build.Compiled(str(app.source), build._tools_hash(), {}, 1.0, names)
 
     def freeze(
-        self, _command: list[str], target: Path, debug: Path | None = None, **_others: object
+        self,
+        _command: list[str],
+        target: Path,
+        debug: Path | None = None,
+        native: bool = False,
+        **_others: object,
     ) -> None:
         if debug is not None:  # else it is the rehearsal
-            self.steps.append("freeze")
-            number = self.steps.count("freeze")
+            self.steps.append("freeze natively" if native else "freeze")
+            number = len([step for step in self.steps if step.startswith("freeze")])
             write(target, f"image {number}")
             write(debug, f"side file of image {number}")
 
-    def build(self, *, freeze: bool = True, debug: bool = False) -> None:
+    def build(self, *, debug: bool = False, native: bool = False) -> None:
         app = build.App("hello", ROOT / "apps" / "hello.py")
-        wanted = build.Wanted(self.output, freeze, self.debug if debug else None)
+        folder = self.debug if debug else None
+        wanted = build.Wanted(self.output, debug=folder, native=native)
         build.build(app, wanted, jobs=1, report=print)
 
 
@@ -274,6 +280,14 @@ def test_a_lost_side_file_is_made_again_with_its_image(workshop: Workshop) -> No
     assert workshop.steps == ["compile", "freeze", "freeze"]
     assert (workshop.output / "hello").read_text() == "image 2"
     assert workshop.kept.read_text() == "side file of image 2"
+
+
+def test_a_native_program_is_frozen_anew_and_not_compiled(workshop: Workshop) -> None:
+    workshop.build()
+    workshop.build(native=True)
+    workshop.build(native=True)
+    assert workshop.steps == ["compile", "freeze", "freeze natively"]
+    assert (workshop.output / "hello").read_text() == "image 2"
 
 
 @pytest.mark.parametrize("folder", ["out", "out/debug"])
