@@ -7,7 +7,7 @@ kernel does with a longer one has changed between versions, so the stub maps zer
 
 import os
 import tempfile
-from collections.abc import Iterable
+from collections.abc import Iterator, Sequence
 from itertools import pairwise
 from pathlib import Path
 
@@ -23,12 +23,12 @@ _STUB_ALIGNMENT = 16
 
 
 def write(
-    path: Path, snapshot: Snapshot, stub_address: int, written_to: Iterable[tuple[int, int]] = ()
+    path: Path, snapshot: Snapshot, stub_address: int, written_to: Sequence[int] = ()
 ) -> None:
     """Write the image of `snapshot` to `path`, which is replaced at once or not at all.
 
-    `written_to` are the parts of its memory, as addresses and sizes, that a process is known
-    to write to: they are copied from the file at once instead of page by page.
+    `written_to` are the addresses of pages that a process is known to write to: the stub has
+    them copied from the file.
     """
     regions = []
     reservations = list(snapshot.inaccessible)
@@ -43,7 +43,14 @@ def write(
         raise CannotFreeze(
             f"the program has {len(groups)} separate pieces of memory, too many for an ELF file"
         )
+    areas = list(_areas(groups))
     calls = [
+        # Before there are zeros between them, which the kernel would otherwise make in huge pages.
+        *(
+            thaw.huge_page_call(area[0][0].address, _size(area))
+            for area in areas
+            if _is_large(area)
+        ),
         *map(thaw.mapping_call, reservations),
         *(
             thaw.protecting_call(region)
@@ -51,12 +58,6 @@ def write(
             for region in group
             if region.permissions != common_permissions(group)
         ),
-        *(
-            thaw.huge_page_call(region.address, len(region.data))
-            for region in regions
-            if len(region.data) >= HUGE_PAGE
-        ),
-        *(thaw.populating_call(address, size) for address, size in written_to),
     ]
 
     # The headers' size depends on their number alone.
@@ -65,27 +66,54 @@ def write(
     assembled = thaw.assemble()
     # The program's own calls are the last: a handler of SIGILL that it has is the one that counts.
     calls += [thaw.illegal_instruction_call(assembled, entry), *snapshot.calls]
-    stub = thaw.link(assembled, entry, snapshot, calls)
+    stub = thaw.link(assembled, entry, snapshot, calls, written_to)
     first = Segment(stub_address, "r-x", 0, _aligned(entry - stub_address + len(stub), PAGE))
-    segments = [first]
-    for group in groups:
-        address, size = group[0].address, group[-1].end - group[0].address
-        offset = _offset(segments[-1].offset + segments[-1].size, address, size)
-        segments.append(Segment(address, common_permissions(group), offset, size))
+    placed = _placed(areas, free=first.size)
+    segments = [first, *(segment for segment, _group in placed)]
     _require_disjoint(segments)
     head = elf.headers(entry, segments).ljust(entry - stub_address, b"\0") + stub
-    _replace(path, head, list(zip(segments[1:], groups, strict=True)))
+    _replace(path, head, placed)
 
 
-def _offset(free: int, address: int, size: int) -> int:
-    """Where in the file a segment goes, at `free` or as soon behind it as it may.
+def _areas(groups: list[list[Region]]) -> Iterator[list[list[Region]]]:
+    """The groups that are close to each other in memory."""
+    area: list[list[Region]] = []
+    for group in groups:
+        if area and group[0].address - area[-1][-1].end >= HUGE_PAGE:
+            yield area
+            area = []
+        area.append(group)
+    if area:
+        yield area
 
-    A large one is placed so that its huge pages are the file's too: those that the page cache
-    holds in one piece are then mapped in one piece.
+
+def _size(area: list[list[Region]]) -> int:
+    return area[-1][-1].end - area[0][0].address
+
+
+def _is_large(area: list[list[Region]]) -> bool:
+    return _size(area) >= HUGE_PAGE
+
+
+def _placed(areas: list[list[list[Region]]], free: int) -> list[tuple[Segment, list[Region]]]:
+    """Each group with its place in the file, of which all behind `free` is free.
+
+    A large area lies in the file as it does in memory, with its huge pages where the file has
+    its own: what the page cache holds in one piece is then mapped in one piece. It shares none
+    of them with what the kernel reads in small pieces, such as the headers, and the program
+    itself reads it in huge ones (thaw.huge_page_call). The holes take no room on a disk.
     """
-    if size < HUGE_PAGE:
-        return free
-    return free + (address - free) % HUGE_PAGE
+    placed = []
+    for area in sorted(areas, key=_is_large):
+        start = area[0][0].address
+        if _is_large(area):
+            free = _aligned(free, HUGE_PAGE) + start % HUGE_PAGE
+        for group in area:
+            address, size = group[0].address, group[-1].end - group[0].address
+            offset = free + address - start
+            placed.append((Segment(address, common_permissions(group), offset, size), group))
+        free += _size(area)
+    return placed
 
 
 def _require_disjoint(segments: list[Segment]) -> None:
@@ -104,6 +132,8 @@ def _replace(path: Path, head: bytes, parts: list[tuple[Segment, list[Region]]])
             for segment, group in parts:
                 file.seek(segment.offset)
                 file.writelines(region.data for region in group)
+            # The kernel reads no page in a huge one that reaches beyond the end.
+            file.truncate(_aligned(file.tell(), HUGE_PAGE))
             file.flush()
             # The page cache holds in small pieces what it was written in. It is made to forget
             # the file, for the first start to read back in huge pages.

@@ -37,7 +37,7 @@ _start:
         mov     r13, call_count[rip]    # rows still to do
 next_call:
         test    r13, r13
-        jz      set_thread_id
+        jz      write_to_pages
         mov     rax, [r14]
         mov     rdi, [r14 + 8]
         mov     rsi, [r14 + 16]
@@ -54,6 +54,21 @@ call_done:
         add     r14, CALL_SIZE
         dec     r13
         jmp     next_call
+
+# Pages that the program will write to. If it read one first, which maps the file's page for all
+# processes, the write would be a second fault; as it is, the one fault copies it. Nothing changes.
+# For so few, so far apart, this takes less time than madvise(2) with MADV_POPULATE_WRITE.
+write_to_pages:
+        mov     rsi, pages[rip]         # their addresses
+        mov     rcx, page_count[rip]
+next_page:
+        test    rcx, rcx
+        jz      set_thread_id
+        mov     rdx, [rsi]
+        or      byte ptr [rdx], 0
+        add     rsi, 8
+        dec     rcx
+        jmp     next_page
 
 # The thread id is new. glibc keeps it in the thread's descriptor and has the kernel clear it
 # there when the thread ends: set_tid_address(2) tells the one and asks for the other.
@@ -258,6 +273,8 @@ environ_address:        .quad 0
 canary_address:         .quad 0
 copies:                 .quad 0
 copy_count:             .quad 0
+pages:                  .quad 0
+page_count:             .quad 0
 letterbox:              .quad 0         # 0: the program left none
 letterbox_capacity:     .quad 0         # bytes behind its head
 interrupt_action:       .quad 0         # 0: SIGINT had no handler

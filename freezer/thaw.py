@@ -5,6 +5,7 @@ import signal
 import struct
 import subprocess
 import tempfile
+from collections.abc import Sequence
 from pathlib import Path
 
 from elftools.elf.elffile import ELFFile
@@ -72,23 +73,20 @@ def protecting_call(region: Region) -> SystemCall:
     return SystemCall(linux.SYS_MPROTECT, (region.address, len(region.data), protection))
 
 
+def _words(values: Sequence[int]) -> bytes:
+    return struct.pack(f"<{len(values)}Q", *values)
+
+
 def _protection(permissions: str) -> int:
     return sum(_PROTECTION[letter] for letter in permissions)
 
 
-def populating_call(address: int, size: int) -> SystemCall:
-    """The madvise(2) that copies pages which will be written to, before they are.
-
-    Linux has it since 5.14; an older one refuses, and copies each page at the first write.
-    """
-    return SystemCall(linux.SYS_MADVISE, (address, size, linux.MADV_POPULATE_WRITE), ANY_RESULT)
-
-
 def huge_page_call(address: int, size: int) -> SystemCall:
-    """The madvise(2) that has the kernel read a file mapping in huge pages.
+    """The madvise(2) that has the kernel read the file mappings there in huge pages.
 
-    What the page cache has lost, after a reboot say, is otherwise read back in small pieces,
-    and mapped by them. A kernel without huge pages refuses.
+    What the page cache has lost, after a reboot say, is otherwise read back in small pieces, and
+    mapped by them, which takes ten times as long. It fails for what is not mapped, having done
+    the rest; a kernel without huge pages refuses.
     """
     return SystemCall(linux.SYS_MADVISE, (address, size, linux.MADV_HUGEPAGE), ANY_RESULT)
 
@@ -106,8 +104,17 @@ def illegal_instruction_call(stub: Stub, address: int) -> SystemCall:
     return SystemCall(linux.SYS_RT_SIGACTION, (signal.SIGILL, action, 0, _SIGSET_SIZE))
 
 
-def link(stub: Stub, address: int, snapshot: Snapshot, calls: list[SystemCall]) -> bytes:
-    """The stub for one program, to be loaded at `address`; it makes `calls` in order."""
+def link(
+    stub: Stub,
+    address: int,
+    snapshot: Snapshot,
+    calls: list[SystemCall],
+    written_to: Sequence[int] = (),
+) -> bytes:
+    """The stub for one program, to be loaded at `address`.
+
+    It makes `calls` in order, and then writes to the pages at the addresses `written_to`.
+    """
     structures = bytearray()
     structures_address = address + len(stub.code) + len(calls) * _ROW.size
 
@@ -133,7 +140,9 @@ def link(stub: Stub, address: int, snapshot: Snapshot, calls: list[SystemCall]) 
         "call_count": len(calls),
         "canary_address": snapshot.canary.address,
         "copy_count": len(snapshot.canary.copies),
-        "copies": placed(struct.pack(f"<{len(snapshot.canary.copies)}Q", *snapshot.canary.copies)),
+        "copies": placed(_words(snapshot.canary.copies)),
+        "page_count": len(written_to),
+        "pages": placed(_words(written_to)),
     }
     if snapshot.letterbox is not None:
         values["letterbox"] = snapshot.letterbox.address

@@ -5,7 +5,6 @@ import struct
 import tempfile
 import time
 from collections.abc import Iterator, Mapping
-from itertools import groupby
 from pathlib import Path
 
 from freezer import procfs, ptrace
@@ -24,11 +23,11 @@ def written_to(
     environment: Mapping[str, str],
     seconds: float,
     answers: Answers | None = None,
-) -> list[tuple[int, int]]:
-    """Run `image` with `environment` in an empty folder and return what it wrote to.
+) -> list[int]:
+    """Run `image` with `environment` in an empty folder and return the pages it wrote to.
 
-    These are addresses and sizes of whole pages that were the file's at first and the
-    process's own in the end. With `answers`, to what it asks of chance
+    These are the addresses of those that were the file's at first and the process's own in the
+    end. With `answers`, to what it asks of chance
     and time, they are the same at each run. Raises CannotFreeze where it fails or takes over
     `seconds`.
     """
@@ -45,8 +44,7 @@ def written_to(
         _run_to_exit(tracee, seconds)
         if str(procfs.executable(tracee.pid)) != file:
             return []  # it has gone on as another program, whose memory this is
-        pages = [page for mapping in segments for page in _copied_pages(tracee.pid, mapping)]
-    return list(_ranges(pages))
+        return [page for mapping in segments for page in _copied_pages(tracee.pid, mapping)]
 
 
 def _run_to_exit(tracee: Tracee, seconds: float) -> None:
@@ -85,10 +83,3 @@ def _copied_pages(pid: int, mapping: procfs.Mapping) -> Iterator[int]:
     for index, (entry,) in enumerate(struct.iter_unpack("<Q", entries)):
         if entry & _IN_MEMORY and not entry & _OF_A_FILE:
             yield mapping.start + index * PAGE
-
-
-def _ranges(pages: list[int]) -> Iterator[tuple[int, int]]:
-    """Addresses and sizes of runs of neighbouring pages."""
-    for _key, run in groupby(enumerate(sorted(pages)), lambda item: item[1] - item[0] * PAGE):
-        addresses = [page for _index, page in run]
-        yield addresses[0], len(addresses) * PAGE
