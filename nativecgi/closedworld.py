@@ -1,33 +1,115 @@
-"""Makes a compiled program independent of the folder it was compiled to."""
+"""Makes a compiled program independent of the folder it was compiled to.
 
-import importlib
+All modules in Python are in the program itself and can be imported at any time. Extension modules
+are files, which will not be there when a handler imports one. Those that the program has imported
+by its freeze point are in its memory. A mapped library costs every start some microseconds; so the
+others are kept as they are in their files, and loaded when a process imports them.
+"""
+
 import os
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
+from importlib.machinery import ExtensionFileLoader, ModuleSpec
+from types import ModuleType
 
 _SUFFIX = ".so"
 
 
-def import_extension_modules() -> None:
-    """Import every extension module that Nuitka put beside the program.
-
-    All other modules are in the program itself and can be imported at any time; these are
-    files, which will not be there when a frozen program's handler imports one of them.
-    """
+def set_aside() -> None:
+    """Keep the extension modules beside the program that it has not imported."""
     if "__compiled__" not in globals():
         return
-    for name in sorted(_extension_modules(os.path.dirname(sys.executable))):
-        try:
-            importlib.import_module(name)
-        except Exception:
-            # A library and no module, or a module that needs what this machine has not: its
-            # import fails in the handler as it does here.
-            continue
+    modules, libraries = {}, {}
+    for path, name in _shared_objects(os.path.dirname(sys.executable)):
+        if name not in sys.modules:
+            with open(path, "rb") as file:
+                # A library may be named as a module would be; both is then possible.
+                content = libraries[os.path.basename(path)] = file.read()
+            if name:
+                modules[name] = content
+    if modules:
+        sys.meta_path.insert(0, SetAside(modules, libraries))
 
 
-def _extension_modules(folder: str) -> Iterator[str]:
+def _shared_objects(folder: str) -> Iterator[tuple[str, str]]:
+    """The paths of modules and libraries; of what may be a module also its name, else ""."""
     for parent, _folders, files in os.walk(folder):
         package = os.path.relpath(parent, folder).split(os.sep) if parent != folder else []
         for file in files:
             if file.endswith(_SUFFIX):
-                yield ".".join([*package, file.removesuffix(_SUFFIX)])
+                yield os.path.join(parent, file), ".".join([*package, file.removesuffix(_SUFFIX)])
+            elif f"{_SUFFIX}." in file:
+                yield os.path.join(parent, file), ""
+
+
+class SetAside:
+    """Finds and loads modules (importlib.abc.MetaPathFinder) whose files are kept in memory.
+
+    `modules` and `libraries` are the files' contents, by the names of modules, and by those that
+    one library needs another by (DT_NEEDED).
+    """
+
+    def __init__(self, modules: Mapping[str, bytes], libraries: Mapping[str, bytes]) -> None:
+        self._modules = modules
+        self._libraries = dict(libraries)
+
+    def find_spec(
+        self, name: str, _path: object = None, _target: object = None
+    ) -> ModuleSpec | None:
+        """Where a module is; None if it is none of these."""
+        content = self._modules.get(name)
+        return None if content is None else ModuleSpec(name, _Loader(self, name, content))
+
+    def load_libraries(self, content: bytes) -> None:
+        """Load the libraries that a module or library needs, and those that they need."""
+        for name in [name for name in self._libraries if name.encode() + b"\0" in content]:
+            # What is loaded already the dynamic linker has by its name; so once is enough.
+            library = self._libraries.pop(name, None)
+            if library is not None and library is not content:
+                self.load_libraries(library)
+                with _as_file(library) as path, suppress(ImportError):
+                    # It has no module's function, which comes out only when it is loaded.
+                    _load(ModuleSpec(name, None, origin=path))
+
+
+class _Loader(ExtensionFileLoader):
+    def __init__(self, world: SetAside, name: str, content: bytes) -> None:
+        super().__init__(name, "")
+        self._world = world
+        self._content = content
+
+    def create_module(self, spec: ModuleSpec) -> ModuleType:
+        self._world.load_libraries(self._content)
+        with _as_file(self._content) as spec.origin:
+            return _load(spec)
+
+
+def _load(spec: ModuleSpec) -> ModuleType:
+    return ExtensionFileLoader(spec.name, spec.origin or "").create_module(spec)
+
+
+@contextmanager
+def _as_file(content: bytes) -> Iterator[str]:
+    """The path of a file for the dynamic linker to map, which takes one path for one file.
+
+    It lies in memory (memfd_create(2)), and stays open. Without /proc, where that has a path, it
+    is a temporary file.
+    """
+    file = os.memfd_create("module")
+    path = f"/proc/self/fd/{file}"
+    is_temporary = not os.path.exists(path)
+    if is_temporary:
+        os.close(file)
+        folder = os.environ.get("TMPDIR", "/tmp")
+        path = os.path.join(folder, f"{os.urandom(16).hex()}{_SUFFIX}")
+        file = os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o700)
+    try:
+        rest = memoryview(content)
+        while rest:
+            rest = rest[os.write(file, rest) :]
+        yield path
+    finally:
+        if is_temporary:
+            os.close(file)
+            os.unlink(path)

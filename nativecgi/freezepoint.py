@@ -1,143 +1,120 @@
 """The freeze point: where a program is frozen, and where every new process goes on.
 
 The protocol with the freezer: it sets the environment variable FREEZE_POINT to a token of 32
-hexadecimal digits. The program gets ready, leaves a letterbox and stops itself with SIGSTOP.
-The letterbox is a buffer that begins with the token's 16 bytes and its own size (8 bytes,
-little-endian) and ends with the token. A thaw puts into it the length of the new process's
-strings (8 bytes, all ones if they do not fit), the number of its arguments (8 bytes), the kinds
-of its standard streams (one byte each: streams.py; 8 bytes in all), and the strings of its
-command line and environment, each with a NUL behind it.
+hexadecimal digits. The program gets ready, leaves a letterbox that is marked with the token's
+bytes, and stops itself with SIGSTOP.
 """
 
 import gc
 import os
 import signal
-import struct
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
+from itertools import repeat
 
+from nativecgi import environ
 from nativecgi.chance import watch
-from nativecgi.closedworld import import_extension_modules
+from nativecgi.closedworld import set_aside
 from nativecgi.hooks import run_before_freeze
 from nativecgi.immortal import immortalize
+from nativecgi.letterbox import Letterbox
 from nativecgi.memory import fill_pools
 from nativecgi.renewal import Renewal, forget, renewals, unrehearsed
 from nativecgi.streams import FIFO, flush_streams, occupy_closed, renew_streams
 from nativecgi.threads import show_threads
 
 _VARIABLE = "FREEZE_POINT"
-# Servers limit a request's header to 8 to 32 KiB by default; what does not fit is read from
-# /proc, where that is mounted.
-_LETTERBOX_SIZE = 64 * 1024
-_KINDS, _HEAD = 16, 24  # offsets of the streams' kinds and of the strings
-_TOO_LONG = 2**64 - 1
 # The interpreter adapts a function's code to what it sees when it has run a few times (PEP 659).
-_REHEARSALS = 20
+_REHEARSALS = 10
+_STOP = int(signal.SIGSTOP)
 
-_environ: dict[bytes, bytes] = os.environ._data  # type: ignore[attr-defined]
+# For good: what a function has of its own until the freeze, each process would have to free.
+_letterbox = Letterbox()
 _renewals: list[Renewal] = []
+_unrehearsed: list[Renewal] = []
 
 if _VARIABLE in os.environ:
     watch()
 
 
-def reach(
-    prepare: Callable[[], object], rehearsal: Callable[[dict[str, str]], object]
-) -> dict[str, str]:
+def reach(prepare: Callable[[], Callable[[], object]]) -> dict[str, str]:
     """Run the hooks for it, and be frozen if a freezer has started this program.
 
     After it the process is as if it had just started: sys.argv, os.environ, the standard
     streams, chance and time are its own. Returns its environment.
 
-    `prepare` is called before a freeze, to make what all processes can share. `rehearsal` is
-    called with the environment right before it, to do what each process will do: the
+    `prepare` is called before a freeze, to make what all processes can share. It returns a
+    function that is called over and over right before it, to do what each process will do: the
     interpreter's caches and free lists are then as a process needs them, and it writes to less
-    of its memory. So it should import nothing: that would lie between what it touches.
+    of its memory.
     """
-    token = os.environ.pop(_VARIABLE, None)
-    if token is None:
+    if _VARIABLE not in os.environ:
         run_before_freeze()
         occupy_closed()
         return dict(os.environ)
-    import_extension_modules()
-    prepare()
+    _get_ready(bytes.fromhex(os.environ.pop(_VARIABLE)), prepare())
+    signal.raise_signal(_STOP)
+    env = _renewed()
+    for renew in _unrehearsed:
+        renew()
+    return env
+
+
+def _get_ready(token: bytes, rehearsal: Callable[[], object]) -> None:
     run_before_freeze()
+    set_aside()
     show_threads()
     forget()
     _renewals.extend(renewals())
-    letterbox = bytearray(_LETTERBOX_SIZE)
-    words = memoryview(letterbox).cast("Q")
+    _unrehearsed.extend(unrehearsed())
     flush_streams()
+    variables = [f"{name}={value}" for name, value in os.environ.items()]
+
+    def rehearse() -> None:
+        for _time in range(_REHEARSALS):
+            environ.give_up()
+            _letterbox.post(["/program"], variables, bytes((FIFO, FIFO, FIFO)))
+            _renewed()
+            rehearsal()
+
+    # What stays, such as a cache, is made by the first rehearsals. What a process has for a time
+    # only, such as a function's frame, is made anew by the others: in memory that is not shared
+    # with what stays, and close together.
+    rehearse()
     gc.collect()
-    fill_pools()
-    variables = dict(os.environb)
-    for _time in range(_REHEARSALS):
-        _post(letterbox, ["/program"], variables)
-        rehearsal(_renewed(letterbox, words))
-    only_thawed = unrehearsed()
-    # What a process replaces is gone already: there it would have to be freed.
-    sys.argv.clear()
-    _environ.clear()
     immortalize()
     gc.freeze()
-    _address(letterbox, bytes.fromhex(token))
-    os.kill(os.getpid(), signal.SIGSTOP)
-    env = _renewed(letterbox, words)
-    for renew in only_thawed:
-        renew()
-    return env
+    gc.collect()  # the interpreter's free lists
+    fill_pools()
+    rehearse()
+    # What a process replaces is gone already: there it would have to be freed.
+    sys.argv.clear()
+    environ.give_up()
+    gc.freeze()
+    _letterbox.address(token)
 
 
-def _address(letterbox: bytearray, token: bytes) -> None:
-    """Mark the letterbox for the freezer."""
-    letterbox[: len(token)] = token
-    letterbox[len(token) : len(token) + 8] = len(letterbox).to_bytes(8, "little")
-    letterbox[-len(token) :] = token
-
-
-def _post(letterbox: bytearray, arguments: list[str], variables: Mapping[bytes, bytes]) -> None:
-    """Fill the letterbox as a thaw does, in a process whose streams are pipes."""
-    strings = [os.fsencode(argument) for argument in arguments]
-    strings += [name + b"=" + value for name, value in variables.items()]
-    block = b"".join(string + b"\0" for string in strings)
-    letterbox[:_KINDS] = struct.pack("<QQ", len(block), len(arguments))
-    letterbox[_KINDS : _KINDS + 3] = bytes((FIFO, FIFO, FIFO))
-    letterbox[_HEAD : _HEAD + len(block)] = block
-
-
-def _renewed(letterbox: bytearray, words: memoryview) -> dict[str, str]:
+def _renewed() -> dict[str, str]:
     """Do what a thaw, being a fork into another place and time, leaves to the program.
 
-    `words` are the letterbox as integers. Returns the new environment, as text as in os.environ.
-
-    Each object that is looked at costs a process a page of memory, since its reference count
-    is written to; so what is here is as little as will do.
+    Returns the new environment, as text as in os.environ. What is here is as little as will do:
+    each object that is written to, be it only to count a reference to it, costs a process a page
+    of memory.
     """
-    length, count = words[0], words[1]
-    if length == _TOO_LONG:
-        strings = _from_proc()
-    else:
-        strings = bytes(letterbox[_HEAD : _HEAD + length]).split(b"\0")
-    sys.argv[:] = [string.decode("utf-8", "surrogateescape") for string in strings[:count]]
-    # As os.reload_environ of Python 3.14 does, which reads the environment from C.
-    _environ.clear()
-    env = {}
-    for variable in strings[count:]:
-        name, separator, value = variable.partition(b"=")
+    arguments, variables = _letterbox.arguments_and_variables()
+    sys.argv[:] = arguments
+    environ.renew(variables)
+    env: dict[str, str] = {}
+    for name, separator, value in map(str.partition, variables, repeat("=")):
         # The first of a name is the one that counts, as for getenv(3) and os.environ.
-        if separator and name not in _environ:
-            _environ[name] = value
-            env[name.decode("utf-8", "surrogateescape")] = value.decode("utf-8", "surrogateescape")
-    program = sys.argv[0] if sys.argv else ""
+        if separator and name not in env:
+            env[name] = value
+    program = arguments[0] if arguments else ""
     # There is no interpreter to be run. Who finds a program by PATH does not say where it is.
-    sys.executable = os.path.abspath(program) if os.sep in program else ""
-    renew_streams(letterbox[_KINDS:_HEAD])
+    if not program.startswith(os.sep):
+        program = os.path.abspath(program) if os.sep in program else ""
+    sys.executable = program
+    renew_streams(_letterbox.kinds())
     for renew in _renewals:
         renew()
     return env
-
-
-def _from_proc() -> list[bytes]:
-    """The arguments and variables that were too long for the letterbox."""
-    with open("/proc/self/cmdline", "rb") as arguments, open("/proc/self/environ", "rb") as env:
-        return (arguments.read() + env.read()).split(b"\0")

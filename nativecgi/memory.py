@@ -1,15 +1,17 @@
 """Arranges the memory of a program that is about to be frozen."""
 
+import os
+import re
+import sys
 from collections.abc import Callable, Iterator
 
-# Of CPython's small-object allocator (Objects/obmalloc.c): blocks of one size share a pool.
-_ALIGNMENT = 16
-_LARGEST = 512
-_POOL = 16 * 1024
-# So many blocks in a row, each right behind the last or with one between them (that the address
-# itself, an integer, may have taken), are those of a pool that was empty.
-_RUN = 24
-_MOST = 200_000  # blocks of a size; where the addresses show no order, this ends the search
+# A line of the allocator's report: a number, the size of block, pools, blocks in use and free ones.
+_ROW = re.compile(rb"^ *\d+ +(\d+) +\d+ +\d+ +(\d+)$", re.MULTILINE)
+# A pool's size, and where in it the blocks begin (POOL_SIZE and POOL_OVERHEAD).
+_POOL, _POOL_HEAD = 16 * 1024, 48
+_STDERR = 2
+_ENOUGH = 1024 * 1024  # bytes; the allocator's report has a few thousand
+_SMALLEST = 16  # of the allocator's sizes of block, in bytes
 _BYTES_HEAD = bytes.__basicsize__
 
 # What they are taken by.
@@ -19,22 +21,52 @@ fillers: list[object] = []
 def fill_pools() -> None:
     """Take the free blocks that start-up has left here and there in memory.
 
-    What a process allocates is then in new pools, close together, and it writes to fewer pages.
-    The blocks are never given back: half a megabyte of the image, which no process touches.
+    CPython's small-object allocator (Objects/obmalloc.c) has pools of blocks of one size. What a
+    process allocates is then in new pools, at their beginning, and it writes to fewer pages. The
+    blocks are never given back: half a megabyte of the image, which no process touches.
     """
-    for size, make in _makers():
-        run, last = 0, 0
-        for _block in range(_MOST):
-            fillers.append(filler := make())
-            run = run + 1 if 0 < id(filler) - last <= 2 * size else 0
-            last = id(filler)
-            if run >= _RUN and id(filler) % _POOL + 2 * size > _POOL:
-                break  # this pool is full: the next block is the first of a new one
+    sizes = dict(_free_blocks())
+    for size, free in sizes.items():
+        make = _maker(size)
+        fillers.extend(make() for _block in range(free))
+    # What was needed to find that out is free again: a few blocks of each size.
+    for size in sizes:
+        _begin_pool(size)
 
 
-def _makers() -> Iterator[tuple[int, Callable[[], object]]]:
-    """For each size of block a function that makes an object of it."""
-    yield 16, object
-    yield 32, lambda: float("1.5")
-    for size in range(48, _LARGEST + 1, _ALIGNMENT):
-        yield size, lambda size=size: bytes(size - _BYTES_HEAD)  # type: ignore[misc]
+def _begin_pool(size: int) -> None:
+    """Take blocks up to the first of a pool."""
+    make = _maker(size)
+    for _block in range(2 * _POOL // size):
+        fillers.append(filler := make())
+        if id(filler) % _POOL == _POOL_HEAD:
+            return
+
+
+def _free_blocks() -> Iterator[tuple[int, int]]:
+    """The sizes of blocks that have pools, and how many of each are free in these."""
+    for row in _ROW.finditer(_allocator_report()):
+        yield int(row[1]), int(row[2])
+
+
+def _allocator_report() -> bytes:
+    """What sys._debugmallocstats writes to standard error, of which C knows the descriptor only."""
+    kept, report = os.dup(_STDERR), os.memfd_create("report")
+    os.dup2(report, _STDERR)
+    try:
+        sys._debugmallocstats()
+    finally:
+        os.dup2(kept, _STDERR)
+        os.close(kept)
+    text = os.pread(report, _ENOUGH, 0)
+    os.close(report)
+    return text
+
+
+def _maker(size: int) -> Callable[[], object]:
+    """Makes objects that take a block of that size."""
+    if size == _SMALLEST:
+        return object
+    if size <= _BYTES_HEAD:
+        return lambda: float("1.5")
+    return lambda: bytes(size - _BYTES_HEAD)

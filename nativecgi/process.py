@@ -13,7 +13,7 @@ from nativecgi import deadline
 from nativecgi.cgi import exchange, log, report
 from nativecgi.limits import Limits
 from nativecgi.response import Handler
-from nativecgi.send import DisconnectedError, send, write
+from nativecgi.send import DisconnectedError, Streamed, send, write
 from nativecgi.streams import flush_streams, keep_stdout
 
 _STDIN = 0
@@ -34,28 +34,40 @@ def serve(handler: Handler, env: dict[str, str], limits: Limits | None = None) -
         log(_USAGE.format(sys.argv[0] if sys.argv else "PROGRAM"))
         leave(2)
     forget_proxy(env)
-    stdout = keep_stdout()
-    status = 1
+    leave(answer(handler, env, _STDIN, keep_stdout(), limits))
+
+
+def answer(
+    handler: Handler, env: dict[str, str], stdin: int, stdout: int, limits: Limits | None = None
+) -> int:
+    """Answer the request that `env` and the descriptor `stdin` hold, on the descriptor `stdout`.
+
+    Returns the exit status.
+    """
     try:
-        output = exchange(handler, env, _STDIN, limits)
+        output = exchange(handler, env, stdin, limits)
         if isinstance(output, bytes):
             write(output, stdout)
         else:
-            # A server that tells a program in this way that the client has gone gives it the
-            # time to close what it has open.
-            signal.signal(signal.SIGTERM, _terminate)
-            try:
-                send(output, stdout)
-            finally:
-                deadline.stop()
-                signal.signal(signal.SIGTERM, signal.SIG_DFL)
-        status = 0
+            _send(output, stdout)
     except DisconnectedError as error:
         log(f"nativecgi: the answer could not be written: {error}\n")
     except BaseException as failure:
         log(report(failure, env, note=" (the answer is incomplete)"))
+    else:
+        return 0
+    return 1
+
+
+def _send(output: Streamed, stdout: int) -> None:
+    # A server that tells a program in this way that the client has gone gives it the time to
+    # close what it has open.
+    signal.signal(signal.SIGTERM, _terminate)
+    try:
+        send(output, stdout)
     finally:
-        leave(status)
+        deadline.stop()
+        signal.signal(signal.SIGTERM, signal.SIG_DFL)
 
 
 def forget_proxy(env: dict[str, str]) -> None:

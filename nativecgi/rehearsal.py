@@ -1,36 +1,96 @@
-"""What a program does once before it is frozen, for every request to find it done.
+"""What a program does before it is frozen, for every request to find it done.
 
-The app's own handler is not called: it may have effects.
+The app's own handler is called for the requests that its author lists, and for no others: it may
+have effects.
 """
 
+import io
 import os
+import sys
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
+from urllib.parse import unquote
 
-from nativecgi.cgi import exchange
+from msgspec import Struct
+
 from nativecgi.decoders import prepare_decoders
 from nativecgi.forms import prepare_forms
+from nativecgi.limits import Limits
+from nativecgi.process import answer, forget_proxy
 from nativecgi.request import Request
-from nativecgi.response import Response, json, not_found, text
+from nativecgi.response import Handler, Response, answered, json, not_found, text
+from nativecgi.streams import flush_streams, keep_stdout
+
+# A path, decoded by nobody yet, with a query if there is a "?": asked for with GET. Or a request.
+WarmUp = str | Request
+
+# What a server says about any request.
+_SERVER = {
+    "GATEWAY_INTERFACE": "CGI/1.1",
+    "SERVER_PROTOCOL": "HTTP/1.1",
+    "SERVER_NAME": "localhost",
+    "SERVER_PORT": "80",
+    "SCRIPT_NAME": "/warmup",
+    "REQUEST_METHOD": "GET",
+    "QUERY_STRING": "",
+    "REMOTE_ADDR": "127.0.0.1",
+}
 
 
-def prepare() -> None:
-    """Make what requests need, and not every program."""
+class Scene(Struct, frozen=True):
+    """A request and who answers it."""
+
+    handler: Handler
+    env: Mapping[str, str]
+    body: bytes = b""
+
+
+def prepare(
+    handler: Handler, warmup: Iterable[WarmUp] = (), limits: Limits | None = None
+) -> Callable[[], None]:
+    """Make what requests need, and not every program. Returns a function that rehearses.
+
+    It answers made-up requests, to nobody: some as most handlers do, those of `warmup` by
+    `handler`. This is asked for each once now, and what it raises (but for HTTPError) is raised.
+    """
     prepare_decoders()
     prepare_forms()
+    scenes = [*_SCENES, *(_scene(handler, request) for request in warmup)]
+    for scene in scenes:
+        answered(scene.handler, Request(scene.env, io.BytesIO(scene.body), limits))
+    return lambda: _play(scenes, limits)
 
 
-def rehearse(_env: dict[str, str]) -> None:
-    """Answer made-up requests, with a handler that does what most do, to nobody."""
-    exchange(_greet, {"REQUEST_METHOD": "GET", "PATH_INFO": "/name", "QUERY_STRING": ""}, stdin=0)
-    body = b'{"values":[1,2.5,"text",null]}'
-    reader, writer = os.pipe()
-    os.write(writer, body)
-    os.close(writer)
-    exchange(_greet, {"REQUEST_METHOD": "POST", "CONTENT_LENGTH": str(len(body))}, reader)
-    os.close(reader)
-    answer = os.dup(1)
-    os.dup2(answer, 1)
-    os.close(answer)
+def _scene(handler: Handler, request: WarmUp) -> Scene:
+    if isinstance(request, Request):
+        body = request.body.read()
+        length = {"CONTENT_LENGTH": str(len(body))} if body else {}
+        return Scene(handler, {**_SERVER, **request.env, **length}, body)
+    path, _, query = request.partition("?")
+    path = unquote(path, errors="surrogateescape")
+    return Scene(handler, {**_SERVER, "PATH_INFO": path, "QUERY_STRING": query})
+
+
+def _play(scenes: Iterable[Scene], limits: Limits | None) -> None:
+    """Do with descriptors and streams what a process does, and then put them back."""
+    kept = os.dup(1), sys.stdout
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(nowhere, 1)
+    os.close(nowhere)
+    stdout = keep_stdout()
+    for scene in scenes:
+        stdin = os.memfd_create("body")
+        os.write(stdin, scene.body)
+        os.lseek(stdin, 0, os.SEEK_SET)
+        env = dict(scene.env)
+        forget_proxy(env)
+        answer(scene.handler, env, stdin, stdout, limits)
+        os.close(stdin)
+    flush_streams()
+    os.dup2(kept[0], 1)
+    sys.stdout = kept[1]
+    os.close(kept[0])
+    os.close(stdout)
 
 
 def _greet(request: Request) -> Response:
@@ -41,3 +101,9 @@ def _greet(request: Request) -> Response:
             return json(request.json(dict[str, list[Any]]))
         case _:
             return not_found()
+
+
+_SCENES = (
+    Scene(_greet, _SERVER | {"PATH_INFO": "/name"}),
+    _scene(_greet, Request({"REQUEST_METHOD": "POST"}, io.BytesIO(b'{"values":[1,2.5,"a",null]}'))),
+)

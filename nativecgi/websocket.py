@@ -17,7 +17,7 @@ from nativecgi.freezepoint import reach
 from nativecgi.hooks import run_after_thaw
 from nativecgi.limits import Limits
 from nativecgi.process import forget_proxy, leave
-from nativecgi.rehearsal import prepare, rehearse
+from nativecgi.rehearsal import prepare
 from nativecgi.request import Request
 from nativecgi.response import Handler, Response, error
 from nativecgi.run import answer
@@ -168,7 +168,7 @@ def run_websocket(
     once. A request that is no WebSocket's is answered by `handler`, so that the same program can
     have the page, too.
     """
-    env = reach(prepare, rehearse)
+    env = reach(lambda: prepare(handler, limits=limits))
     if not env.get("GATEWAY_INTERFACE", "").startswith("websocketd"):
         answer(handler, env, limits)
     forget_proxy(env)

@@ -106,12 +106,18 @@ EDGE = {
     "body.py": "os.read os.readv",
     "cgi.py": "sys.stderr",
     "chance.py": "os.getpid os.urandom",
-    "closedworld.py": "os.walk sys.executable",
+    "closedworld.py": (
+        "open os.close os.environ os.memfd_create os.open os.unlink os.urandom os.walk os.write "
+        "sys.executable sys.meta_path"
+    ),
+    "environ.py": "os._Environ os.environ os.environb",
     "files.py": "open os.fstat os.open",
-    "freezepoint.py": "open os.environ os.environb os.getpid os.kill sys.argv sys.executable",
+    "freezepoint.py": "os.environ sys.argv sys.executable",
     "immortal.py": "open os.pwrite sys sys.version_info",
+    "letterbox.py": "open",
+    "memory.py": "os.close os.dup os.dup2 os.memfd_create os.pread sys._debugmallocstats",
     "process.py": "os._exit os.environ sys.argv",
-    "rehearsal.py": "os.close os.dup os.dup2 os.pipe os.write",
+    "rehearsal.py": "os.close os.dup os.dup2 os.lseek os.memfd_create os.open os.write sys.stdout",
     "renewal.py": (
         "os.getpid os.register_at_fork os.urandom sys.argv sys.exc_info sys.excepthook "
         "sys.orig_argv"
@@ -125,11 +131,17 @@ EDGE = {
 }
 PURE = {
     *(
+        "os.O_CREAT",
+        "os.O_EXCL",
         "os.O_NONBLOCK",
         "os.O_PATH",
         "os.O_NOFOLLOW",
+        "os.O_RDWR",
+        "os.O_WRONLY",
         "os.PathLike",
         "os.SEEK_CUR",
+        "os.SEEK_SET",
+        "os.devnull",
         "os.stat_result",
         "sys.maxsize",
     ),

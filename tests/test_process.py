@@ -913,3 +913,16 @@ def handle(request):
     return text(str(request.env.get("SETTING")))
 """)
     assert done.stdout == answer(b"None")
+
+
+def test_a_warm_up_is_for_builds_alone(run: Run) -> None:
+    source = """
+def handle(request):
+    print("asked for", request.path)
+    return text("hello")
+if __name__ == "__main__":
+    run(handle, warmup=["/"])
+"""
+    result = run(source)
+    assert result.stdout == answer(b"hello")
+    assert result.stderr == b"asked for \n"

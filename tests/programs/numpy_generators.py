@@ -11,7 +11,7 @@ own, given = numpy.random.default_rng(), numpy.random.default_rng(7)
 bits = numpy.random.Philox()
 
 if __name__ == "__main__":
-    reach(lambda: None, lambda _env: None)
+    reach(lambda: lambda: None)
     drawn = [float(numpy.random.random()), float(own.random()), int(bits.random_raw())]
     json.dump({"drawn": drawn, "given": float(given.random())}, sys.stdout)
     sys.stdout.flush()

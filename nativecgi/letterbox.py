@@ -1,0 +1,58 @@
+"""The letterbox: where a thaw leaves the arguments and the environment of the new process.
+
+It is a buffer that begins with a token of 16 bytes and its own size (8 bytes, little-endian) and
+ends with the token, by which the freezer finds it. A thaw puts into it the length of the new
+process's strings (8 bytes, all ones if they do not fit), the number of its arguments (8 bytes),
+the kinds of its standard streams (one byte each: streams.py; 8 bytes in all), and the strings of
+its command line and environment, each with a NUL behind it.
+"""
+
+import os
+import struct
+from collections.abc import Iterable
+
+# Servers limit a request's header to 8 to 32 KiB by default; what does not fit is read from
+# /proc, where that is mounted.
+_SIZE = 64 * 1024
+_KINDS, _HEAD = 16, 24  # offsets of the streams' kinds and of the strings
+_TOO_LONG = 2**64 - 1
+
+
+class Letterbox:
+    """One such buffer."""
+
+    def __init__(self) -> None:
+        self._content = bytearray(_SIZE)
+        self._words = memoryview(self._content).cast("Q")
+
+    def address(self, token: bytes) -> None:
+        """Mark it for the freezer."""
+        self._content[: len(token)] = token
+        self._content[len(token) : len(token) + 8] = _SIZE.to_bytes(8, "little")
+        self._content[-len(token) :] = token
+
+    def post(self, arguments: Iterable[str], variables: Iterable[str], kinds: bytes) -> None:
+        """Fill it as a thaw does, whose variables are NAME=value."""
+        arguments = list(arguments)
+        block = b"".join(os.fsencode(string) + b"\0" for string in (*arguments, *variables))
+        self._content[:_KINDS] = struct.pack("<QQ", len(block), len(arguments))
+        self._content[_KINDS : _KINDS + len(kinds)] = kinds
+        self._content[_HEAD : _HEAD + len(block)] = block
+
+    def arguments_and_variables(self) -> tuple[list[str], list[str]]:
+        """What is in it, as text as in sys.argv and os.environ; an empty variable is none."""
+        length, count = self._words[0], self._words[1]
+        is_here = length != _TOO_LONG
+        block = self._content[_HEAD : _HEAD + length] if is_here else _from_proc()
+        strings = block.decode("utf-8", "surrogateescape").split("\0")
+        return strings[:count], strings[count:]
+
+    def kinds(self) -> bytearray:
+        """What the three standard streams are."""
+        return self._content[_KINDS:_HEAD]
+
+
+def _from_proc() -> bytes:
+    """What is too long for a letterbox."""
+    with open("/proc/self/cmdline", "rb") as arguments, open("/proc/self/environ", "rb") as env:
+        return arguments.read() + env.read()
