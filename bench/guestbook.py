@@ -20,14 +20,14 @@ from msgspec import Struct
 from apps.guestbook import ADD, HEAD, SCHEMA
 from bench.builds import WSGIREF
 from bench.errors import BenchError
-from bench.programs import Program
-from bench.startup import evict
+from bench.pagecache import evict
+from bench.programs import OURS, Program
 from bench.throughput import THREADS
 from servers import apache
 from servers.server import Server
 
 CONNECTIONS, SECONDS, ROUNDS, ENTRIES = 8, 2, 4, 100
-OURS, C = "nativecgi", "C"
+C = "C"
 
 _PEERS = Path(__file__).with_name("peers")
 _REQUESTS = _PEERS / "guestbook.lua"  # those for a write
@@ -135,7 +135,8 @@ def measure_all(programs: Sequence[Program], folder: Path) -> dict[Program, Resu
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir(parents=True)
     served = [_placed(program, folder) for program in programs]
-    evict(served)
+    for program in served:
+        evict(program)
     # SQLite's locks and its syncing are those of a disk, which /tmp need not be on.
     with tempfile.TemporaryDirectory(prefix="bench-", dir="/var/tmp") as name:
         databases = {program: Path(name, f"{program.path.name}.db") for program in served}

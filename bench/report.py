@@ -41,9 +41,7 @@ class Report(Struct, frozen=True):
     versions: Mapping[str, str]  # of compilers and interpreters, by what they were used for
 
 
-def startup_table(
-    timings: Mapping[Program, Timing], footprints: Mapping[Program, Footprint]
-) -> Table:
+def startup_table(timings: Mapping[Program, Timing]) -> Table:
     """From spawn to exit, fastest first."""
     medians = {program.name: timing.median for program, timing in timings.items()}
     rows = [
@@ -54,26 +52,30 @@ def startup_table(
             f"{timing.p95:.2f}",
             _ratio(timing.median, medians.get(GO)),
             _ratio(timing.median, medians.get(DYNAMIC_C)),
+            _milliseconds(timing.fresh),
+            _milliseconds(timing.first),
+        )
+        for program, timing in _fastest_first(timings)
+    ]
+    columns = ("min ms", "median ms", "p95 ms", "x Go", "x C", "fresh ms", "first ms")
+    return Table("Spawn to exit", ("program", *columns), rows)
+
+
+def memory_table(
+    timings: Mapping[Program, Timing], footprints: Mapping[Program, Footprint]
+) -> Table:
+    """What memory a process takes, in the same order."""
+    rows = [
+        (
+            program.name,
             str(timing.faults),
             f"{footprints[program].dirty / 1024:,.0f}",
             str(footprints[program].mappings),
             _size(program.size()),
         )
-        for program, timing in sorted(timings.items(), key=lambda item: item[1].median)
+        for program, timing in _fastest_first(timings)
     ]
-    head = (
-        "program",
-        "min ms",
-        "median ms",
-        "p95 ms",
-        "x Go",
-        "x C",
-        "page faults",
-        "dirty KiB",
-        "mappings",
-        "size",
-    )
-    return Table("Spawn to exit", head, rows)
+    return Table("Memory", ("program", "page faults", "dirty KiB", "mappings", "size"), rows)
 
 
 def throughput_table(rates: Mapping[Program, Rate]) -> Table:
@@ -229,6 +231,14 @@ def _table_lines(table: Table, *, numbers: bool = True) -> Iterator[str]:
 
 def _row(cells: Sequence[str]) -> str:
     return f"| {' | '.join(cells)} |"
+
+
+def _fastest_first(timings: Mapping[Program, Timing]) -> list[tuple[Program, Timing]]:
+    return sorted(timings.items(), key=lambda item: item[1].median)
+
+
+def _milliseconds(value: float | None) -> str:
+    return "-" if value is None else f"{value:.2f}"
 
 
 def _ratio(value: float, other: float | None) -> str:
