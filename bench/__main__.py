@@ -156,6 +156,9 @@ def _startup(compared: list[Program], options: Options) -> list[Table]:
     tables = [report.startup_table(timings), report.memory_table(timings, footprints)]
     for table in tables:
         report.show(table)
+    picture = options.output.with_suffix(".svg")
+    picture.parent.mkdir(parents=True, exist_ok=True)
+    picture.write_text(report.startup_chart(timings))
     return tables
 
 

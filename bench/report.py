@@ -9,11 +9,12 @@ import rich.table
 from msgspec import Struct
 from rich.console import Console
 
-from bench import guestbook, throughput, transfers
+from bench import chart, guestbook, throughput, transfers
 from bench.builds import DYNAMIC_C, GO, WSGIREF
+from bench.chart import Dot
 from bench.footprint import Footprint
 from bench.guestbook import Load, Result
-from bench.programs import Program
+from bench.programs import OURS, Program
 from bench.startup import Timing
 from bench.throughput import Rate
 from bench.transfers import DOWNLOADS, UPLOADS, Transfer
@@ -76,6 +77,15 @@ def memory_table(
         for program, timing in _fastest_first(timings)
     ]
     return Table("Memory", ("program", "page faults", "dirty KiB", "mappings", "size"), rows)
+
+
+def startup_chart(timings: Mapping[Program, Timing]) -> str:
+    """The medians, as a picture (SVG)."""
+    dots = [
+        Dot(program.name, timing.median, is_ours=program.name.startswith(OURS))
+        for program, timing in _fastest_first(timings)
+    ]
+    return chart.svg("A request's process, from spawn to exit", dots)
 
 
 def throughput_table(rates: Mapping[Program, Rate]) -> Table:

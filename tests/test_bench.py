@@ -4,12 +4,17 @@ import os
 import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from xml.etree import ElementTree
 
 import pytest
 
-from bench import pagecache, report, startup
+from bench import chart, pagecache, report, startup
+from bench.chart import Dot
 from bench.programs import Program
 from bench.startup import Sample, Timing
+
+SVG = "{http://www.w3.org/2000/svg}"
+DOTS = [Dot("one & <two>", 0.2), Dot("ours", 2.0, is_ours=True), Dot("three", 20.0)]
 
 
 @pytest.fixture
@@ -118,3 +123,74 @@ def test_a_section_of_the_page_is_replaced_and_no_other() -> None:
         "# Benchmarks\n\n## A\n\n| x | y |\n| --- | ---: |\n| 1 | 2 |\n\n"
         "## B\n\nkept\n\n## How it is measured\n\nso\n"
     )
+
+
+# --- the chart ---
+
+
+@pytest.fixture
+def drawn() -> ElementTree.Element:
+    return ElementTree.fromstring(chart.svg("Times", DOTS))
+
+
+def positions(drawn: ElementTree.Element) -> list[float]:
+    return [float(dot.get("cx", "")) for dot in drawn.iter(f"{SVG}circle")]
+
+
+def test_a_chart_says_to_who_cannot_see_it_what_it_shows(drawn: ElementTree.Element) -> None:
+    labels = (drawn.get("aria-labelledby") or "").split()
+    title, description = (drawn.find(f"*[@id='{label}']") for label in labels)
+    assert drawn.get("role") == "img"
+    assert title is not None
+    assert title.text == "Times"
+    assert description is not None
+    assert description.text == (
+        "Milliseconds, on a logarithmic scale. one & <two>: 0.20 ms; ours: 2.00 ms; three: 20.0 ms."
+    )
+
+
+def test_the_same_ratio_is_the_same_distance(drawn: ElementTree.Element) -> None:
+    first, second, third = positions(drawn)
+    assert first < second < third
+    assert second - first == pytest.approx(third - second, abs=0.2)
+
+
+def test_the_scale_has_all_powers_of_ten_around_the_times(drawn: ElementTree.Element) -> None:
+    labels = [text.text for text in drawn.iter(f"{SVG}text") if text.get("text-anchor") == "middle"]
+    assert labels == ["0.1 ms", "1 ms", "10 ms", "100 ms"]
+
+
+@pytest.mark.parametrize("value", [0.1, 1.0, 9.99, 1000.0])
+def test_a_dot_is_within_the_scale(value: float) -> None:
+    (x,) = positions(ElementTree.fromstring(chart.svg("Times", [Dot("it", value)])))
+    assert chart.LEFT <= x <= chart.RIGHT
+
+
+def test_only_ours_are_highlighted(drawn: ElementTree.Element) -> None:
+    highlighted = {
+        text.text for text in drawn.iter(f"{SVG}text") if "ours" in text.get("class", "")
+    }
+    assert highlighted == {"ours", "2.00 ms"}
+
+
+def test_a_chart_has_colours_for_the_dark(drawn: ElementTree.Element) -> None:
+    style = drawn.find(f"{SVG}style")
+    assert style is not None
+    assert "@media (prefers-color-scheme: dark)" in (style.text or "")
+
+
+def test_the_chart_of_start_up_is_sorted(binary: Program, script: Program) -> None:
+    timings = {
+        script: startup.summary([Sample(2.0, faults=1)]),
+        binary: startup.summary([Sample(1.0, faults=1)]),
+    }
+    drawn = ElementTree.fromstring(report.startup_chart(timings))
+    names = [text.text for text in drawn.iter(f"{SVG}text") if text.get("class") == "name"]
+    assert names == ["binary", "script"]
+    assert positions(drawn) == sorted(positions(drawn))
+
+
+def test_the_readme_shows_the_chart() -> None:
+    root = Path(chart.__file__).parent.parent
+    assert "](docs/benchmarks.svg)" in (root / "README.md").read_text()
+    ElementTree.parse(root / "docs" / "benchmarks.svg")
