@@ -10,6 +10,7 @@ from bench import (
     builds,
     footprint,
     guestbook,
+    instructions,
     machine,
     pagecache,
     programs,
@@ -73,7 +74,7 @@ def _options() -> Options:
         help="the page to write (default: docs/benchmarks.md)",
     )  # fmt: skip
     parser.add_argument(
-        "--only", choices=["startup", "transfers", "guestbook"],
+        "--only", choices=["startup", "instructions", "transfers", "guestbook"],
         help="measure this alone, and leave the rest of the page as it is",
     )  # fmt: skip
     return Options(**vars(parser.parse_args()))
@@ -95,7 +96,7 @@ def _bench(options: Options) -> None:
     ours = _ours(options)
     peers = builds.build(_BUILD, skip)
     compared = [*ours, *(peer.program for peer in peers)]
-    tables = [*_startup(compared, options)]
+    tables = [*_startup(compared, options), _instructions(options)]
     if tool := throughput.missing():
         skip(f"requests per second through Apache: there is no {tool}")
     else:
@@ -126,6 +127,8 @@ def _bench_only(options: Options) -> None:
         case "startup":
             peers = [peer.program for peer in builds.build(_BUILD, print)]
             tables = _startup([*_ours(options), *peers], options)
+        case "instructions":
+            tables = [_instructions(options)]
         case "transfers":
             tables = [_transfers()]
         case _:
@@ -160,6 +163,13 @@ def _startup(compared: list[Program], options: Options) -> list[Table]:
     picture.parent.mkdir(parents=True, exist_ok=True)
     picture.write_text(report.startup_chart(timings))
     return tables
+
+
+def _instructions(options: Options) -> Table:
+    print("counting instructions, less than a minute")
+    table = report.instructions_table(instructions.count_all(options.ours.resolve()))
+    report.show(table)
+    return table
 
 
 def _throughput(compared: list[Program], hello: Program) -> Table:
@@ -222,7 +232,7 @@ def _method(options: Options) -> list[str]:
         f"other than 2xx or 3xx ends the benchmark with an error.",
         "To reproduce it: `make bench`, with gcc, musl-tools, golang-go, rustc, perl, python3, "
         "apache2-bin and wrk installed; what is missing is left out. "
-        "`--only` measures one part (`startup`, `guestbook`, `transfers`) and "
+        "`--only` measures one part (`startup`, `instructions`, `guestbook`, `transfers`) and "
         "leaves the rest of the page as it is: `.venv-dev/bin/python -m bench --only startup`. The "
         "peers' sources are in `bench/peers/`. Times differ between machines, and more so virtual "
         "ones: compare ratios.",

@@ -105,7 +105,7 @@ def ours(frozen: Path) -> Program:
     path = frozen / "guestbook"
     if not os.access(path, os.X_OK) or path.is_symlink():
         raise BenchError(f"there is no frozen program {path}: run make build")
-    return Program(OURS, path)
+    return Program(OURS, path, answer=b"<h2>Ann Lee 0</h2>")
 
 
 def build(folder: Path, skip: Callable[[str], None]) -> list[Program]:
@@ -142,7 +142,7 @@ def measure_all(programs: Sequence[Program], folder: Path) -> dict[Program, Resu
         databases = {program: Path(name, f"{program.path.name}.db") for program in served}
         Path(name).chmod(0o777)
         for database in databases.values():
-            _fill(database)
+            fill(database)
         with apache.serving(folder, directives=list(_directives(databases))) as server:
             _check(server, served)
             reads = _loads(server, served)
@@ -190,12 +190,12 @@ def _placed(program: Program, folder: Path) -> Program:
     return Program(program.name, path)
 
 
-def _fill(database: Path) -> None:
+def fill(database: Path, entries: int = ENTRIES) -> None:
     """Entries with characters to escape, and of ages that are the same for all."""
     with closing(sqlite3.connect(database)) as connection:
         connection.execute("PRAGMA journal_mode = WAL")
         connection.execute(SCHEMA)
-        for number in range(ENTRIES):
+        for number in range(entries):
             connection.execute(
                 ADD, (f"Ann Lee {number}", f'A <small> "program" & {number} words\n' * 2)
             )
