@@ -2,6 +2,7 @@
 
 import argparse
 import sys
+import time
 from pathlib import Path
 
 from msgspec import Struct
@@ -42,13 +43,14 @@ class Options(Struct, frozen=True):
 
 def main() -> int:
     """Measure as the command line says; returns the exit status."""
+    started = time.monotonic()
     try:
         options = _options()
         if options.only:
             _bench_only(options)
         else:
             _bench(options)
-        print(f"written to {options.output}")
+        print(f"written to {options.output}, after {time.monotonic() - started:.0f} seconds")
     except (BenchError, ServerError) as error:
         print(f"bench: {error}", file=sys.stderr)
         return 1
@@ -231,7 +233,8 @@ def _method(options: Options) -> list[str]:
         f"program in turn, {throughput.ROUNDS} times, on the same machine. An answer of a status "
         f"other than 2xx or 3xx ends the benchmark with an error.",
         "To reproduce it: `make bench`, with gcc, musl-tools, golang-go, rustc, perl, python3, "
-        "apache2-bin and wrk installed; what is missing is left out. "
+        "apache2-bin and wrk installed; what is missing is left out. With everything built it "
+        "takes less than five minutes on two cores: so guestbooks and transfers have few rounds. "
         "`--only` measures one part (`startup`, `instructions`, `guestbook`, `transfers`) and "
         "leaves the rest of the page as it is: `.venv-dev/bin/python -m bench --only startup`. The "
         "peers' sources are in `bench/peers/`. Times differ between machines, and more so virtual "

@@ -26,7 +26,7 @@ from bench.throughput import THREADS
 from servers import apache
 from servers.server import Server
 
-CONNECTIONS, SECONDS, ROUNDS, ENTRIES = 8, 2, 4, 100
+CONNECTIONS, SECONDS, ROUNDS, ENTRIES = 8, 2, 3, 100
 C = "C"
 
 _PEERS = Path(__file__).with_name("peers")

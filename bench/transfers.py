@@ -21,7 +21,7 @@ from bench.errors import BenchError
 from servers import apache
 from servers.server import Server, executable
 
-SIZE, ROUNDS = 2**30, 7
+SIZE, ROUNDS = 2**30, 3
 PAUSE = 0.05  # seconds between two looks at a program's memory
 
 _PEERS = Path(__file__).with_name("peers")
