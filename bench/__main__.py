@@ -2,6 +2,7 @@
 
 import argparse
 import sys
+import time
 from pathlib import Path
 
 from msgspec import Struct
@@ -10,7 +11,9 @@ from bench import (
     builds,
     footprint,
     guestbook,
+    instructions,
     machine,
+    pagecache,
     programs,
     report,
     startup,
@@ -24,6 +27,7 @@ from servers.server import ServerError
 
 _ROOT = Path(__file__).resolve().parent.parent
 _BUILD = _ROOT / "build" / "bench"
+_IMPORTS = Path(__file__).with_name("apps") / "imports.py"
 _WARM_UP = 10
 
 
@@ -34,18 +38,19 @@ class Options(Struct, frozen=True):
     ours: Path
     plain: Path
     output: Path
-    keep_cache: bool
     only: str | None
 
 
 def main() -> int:
     """Measure as the command line says; returns the exit status."""
+    started = time.monotonic()
     try:
         options = _options()
         if options.only:
             _bench_only(options)
         else:
             _bench(options)
+        print(f"written to {options.output}, after {time.monotonic() - started:.0f} seconds")
     except (BenchError, ServerError) as error:
         print(f"bench: {error}", file=sys.stderr)
         return 1
@@ -71,11 +76,7 @@ def _options() -> Options:
         help="the page to write (default: docs/benchmarks.md)",
     )  # fmt: skip
     parser.add_argument(
-        "--keep-cache", action="store_true",
-        help="leave the programs' files in the page cache as the build has written them",
-    )  # fmt: skip
-    parser.add_argument(
-        "--only", choices=["startup", "transfers", "guestbook"],
+        "--only", choices=["startup", "instructions", "transfers", "guestbook"],
         help="measure this alone, and leave the rest of the page as it is",
     )  # fmt: skip
     return Options(**vars(parser.parse_args()))
@@ -94,10 +95,10 @@ def _bench(options: Options) -> None:
         print(f"skipped: {line}")
         skipped.append(line)
 
-    ours = programs.ours(options.ours.resolve(), options.plain.resolve())
+    ours = _ours(options)
     peers = builds.build(_BUILD, skip)
     compared = [*ours, *(peer.program for peer in peers)]
-    tables = [_startup(compared, options)]
+    tables = [*_startup(compared, options), _instructions(options)]
     if tool := throughput.missing():
         skip(f"requests per second through Apache: there is no {tool}")
     else:
@@ -116,39 +117,59 @@ def _bench(options: Options) -> None:
     )
     options.output.parent.mkdir(parents=True, exist_ok=True)
     options.output.write_text(report.markdown(page))
-    print(f"written to {options.output}")
 
 
 def _bench_only(options: Options) -> None:
-    needs = {
-        "startup": lambda: None,
-        "transfers": transfers.missing,
-        "guestbook": throughput.missing,
-    }
-    if tool := needs[options.only or ""]():
+    needs = {"transfers": transfers.missing, "guestbook": throughput.missing}
+    if tool := needs.get(options.only or "", lambda: None)():
         raise BenchError(f"there is no {tool}")
     if not options.output.exists():
         raise BenchError(f"there is no page {options.output} to put it in")
     match options.only:
         case "startup":
-            ours = programs.ours(options.ours.resolve(), options.plain.resolve())
             peers = [peer.program for peer in builds.build(_BUILD, print)]
-            table = _startup([*ours, *peers], options)
+            tables = _startup([*_ours(options), *peers], options)
+        case "instructions":
+            tables = [_instructions(options)]
         case "transfers":
-            table = _transfers()
+            tables = [_transfers()]
         case _:
-            table = _guestbook(options)
-    options.output.write_text(report.updated(options.output.read_text(), table))
-    print(f"written to {options.output}")
+            tables = [_guestbook(options)]
+    page = options.output.read_text()
+    for table in tables:
+        page = report.updated(page, table)
+    options.output.write_text(page)
 
 
-def _startup(compared: list[Program], options: Options) -> Table:
-    if not options.keep_cache:
-        startup.evict(compared)
+def _ours(options: Options) -> list[Program]:
+    """This project's programs, hello first."""
+    frozen = options.ours.resolve()
+    print("building a program that imports much")
+    return [
+        programs.hello(frozen),
+        programs.calculator(frozen),
+        programs.httpbin(frozen),
+        programs.imports(builds.frozen(_IMPORTS, _BUILD / "ours")),
+        programs.plain(options.plain.resolve()),
+    ]
+
+
+def _startup(compared: list[Program], options: Options) -> list[Table]:
     print(f"timing {len(compared)} programs, {options.rounds} rounds")
+    timings = startup.time_all(compared, options.rounds, _WARM_UP, _BUILD / "copies")
     footprints = {program: footprint.measure(program) for program in compared}
-    timings = startup.time_all(compared, options.rounds, _WARM_UP)
-    table = report.startup_table(timings, footprints)
+    tables = [report.startup_table(timings), report.memory_table(timings, footprints)]
+    for table in tables:
+        report.show(table)
+    picture = options.output.with_suffix(".svg")
+    picture.parent.mkdir(parents=True, exist_ok=True)
+    picture.write_text(report.startup_chart(timings))
+    return tables
+
+
+def _instructions(options: Options) -> Table:
+    print("counting instructions, less than a minute")
+    table = report.instructions_table(instructions.count_all(options.ours.resolve()))
     report.show(table)
     return table
 
@@ -184,13 +205,6 @@ def _transfers() -> Table:
 
 
 def _method(options: Options) -> list[str]:
-    cache = (
-        "The files are in the page cache as the build has left them."
-        if options.keep_cache
-        else "Before the first round the programs' files are dropped from the page cache, and the "
-        "warm-up reads them back: as after a reboot, and unlike files just written, which the "
-        "kernel maps faster."
-    )
     return [
         f"A program is started with posix_spawn(3), with the environment that Apache sets for a "
         f"GET request, /dev/null or (POST) a pipe as its standard input and a pipe as its standard "
@@ -198,18 +212,33 @@ def _method(options: Options) -> list[str]:
         f"that from before the spawn to after the wait. All programs take turns, in a new order "
         f"each round: {_WARM_UP} rounds to warm up, then {options.rounds} that count. p95 is the "
         f"time that 95 of 100 runs stay below. `x Go` and `x C` are the ratios to the medians of "
-        f"Go and of dynamic C. Page faults are the median of the minor ones (getrusage(2)). {cache}"
-        f" Dirty is the memory that a process has of its own as it writes its answer, since it has "
-        f"written to it (Private_Dirty of /proc/PID/smaps_rollup)."
-        f" The size is that of all files of the program, but not of an interpreter or libraries "
-        f"of the system.",
+        f"Go and of dynamic C. The program that imports much answers as hello does, and has "
+        f"imported msgspec, sqlite3, re, json, hashlib, urllib, datetime, decimal, html, "
+        f"http.cookies, email and asyncio.",
+        f"Each program's file is copied, in pieces of {pagecache.WRITE // 2**20} MiB, and the copy "
+        f"is dropped from the page cache; the next run reads it back, and is `first ms`: the "
+        f"median of {startup.EVICTIONS} such runs. That is the program's file alone: libraries of "
+        f"the system stay in memory. The runs that count find it as it was read back last, as "
+        f"after a reboot. How a file got into the page cache makes a difference: one that has just "
+        f"been written lies there in larger pieces, which the kernel maps faster. `fresh ms` is "
+        f"the median of runs of a second copy that was left as it was written, in the same rounds. "
+        f"There is none of scripts and of programs of several files, and no `first ms` of scripts, "
+        f"whose interpreter stays in memory.",
+        "Page faults are the median of the minor ones (getrusage(2)). Dirty is the memory that a "
+        "process has of its own as it writes its answer, since it has written to it (Private_Dirty "
+        "of /proc/PID/smaps_rollup). The size is that of all files of the program, but not of an "
+        "interpreter or libraries of the system.",
         f"Through Apache: its event MPM and mod_cgid on the loopback interface, loaded by "
         f"`wrk -t{throughput.THREADS} -c{throughput.CONNECTIONS} -d{throughput.SECONDS}s` for each "
         f"program in turn, {throughput.ROUNDS} times, on the same machine. An answer of a status "
         f"other than 2xx or 3xx ends the benchmark with an error.",
         "To reproduce it: `make bench`, with gcc, musl-tools, golang-go, rustc, perl, python3, "
-        "apache2-bin and wrk installed; what is missing is left out. The peers' sources are in "
-        "`bench/peers/`. Times differ between machines, and more so virtual ones: compare ratios.",
+        "apache2-bin and wrk installed; what is missing is left out. With everything built it "
+        "takes less than five minutes on two cores: so guestbooks and transfers have few rounds. "
+        "`--only` measures one part (`startup`, `instructions`, `guestbook`, `transfers`) and "
+        "leaves the rest of the page as it is: `.venv-dev/bin/python -m bench --only startup`. The "
+        "peers' sources are in `bench/peers/`. Times differ between machines, and more so virtual "
+        "ones: compare ratios.",
     ]
 
 

@@ -12,6 +12,7 @@ from msgspec import Struct
 from bench.errors import BenchError
 from bench.programs import Program
 
+_ROOT = Path(__file__).resolve().parent.parent
 _SOURCES = Path(__file__).with_name("peers")
 
 # The peers that others are compared with.
@@ -70,6 +71,13 @@ def build(folder: Path, skip: Callable[[str], None]) -> list[Built]:
         else:
             built.append(_built(peer, tool, folder))
     return built
+
+
+def frozen(source: Path, folder: Path) -> Path:
+    """Build a program of this project's into `folder`, as `make build` does; raises BenchError."""
+    python = _ROOT / ".venv" / "bin" / "python"
+    _run([str(python), str(_ROOT / "build.py"), "-o", str(folder), str(source)])
+    return folder / source.stem
 
 
 def _built(peer: Peer, tool: str, folder: Path) -> Built:

@@ -20,14 +20,14 @@ from msgspec import Struct
 from apps.guestbook import ADD, HEAD, SCHEMA
 from bench.builds import WSGIREF
 from bench.errors import BenchError
-from bench.programs import Program
-from bench.startup import evict
+from bench.pagecache import evict
+from bench.programs import OURS, Program
 from bench.throughput import THREADS
 from servers import apache
 from servers.server import Server
 
-CONNECTIONS, SECONDS, ROUNDS, ENTRIES = 8, 2, 4, 100
-OURS, C = "nativecgi", "C"
+CONNECTIONS, SECONDS, ROUNDS, ENTRIES = 8, 2, 3, 100
+C = "C"
 
 _PEERS = Path(__file__).with_name("peers")
 _REQUESTS = _PEERS / "guestbook.lua"  # those for a write
@@ -105,7 +105,7 @@ def ours(frozen: Path) -> Program:
     path = frozen / "guestbook"
     if not os.access(path, os.X_OK) or path.is_symlink():
         raise BenchError(f"there is no frozen program {path}: run make build")
-    return Program(OURS, path)
+    return Program(OURS, path, answer=b"<h2>Ann Lee 0</h2>")
 
 
 def build(folder: Path, skip: Callable[[str], None]) -> list[Program]:
@@ -135,13 +135,14 @@ def measure_all(programs: Sequence[Program], folder: Path) -> dict[Program, Resu
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir(parents=True)
     served = [_placed(program, folder) for program in programs]
-    evict(served)
+    for program in served:
+        evict(program)
     # SQLite's locks and its syncing are those of a disk, which /tmp need not be on.
     with tempfile.TemporaryDirectory(prefix="bench-", dir="/var/tmp") as name:
         databases = {program: Path(name, f"{program.path.name}.db") for program in served}
         Path(name).chmod(0o777)
         for database in databases.values():
-            _fill(database)
+            fill(database)
         with apache.serving(folder, directives=list(_directives(databases))) as server:
             _check(server, served)
             reads = _loads(server, served)
@@ -189,12 +190,12 @@ def _placed(program: Program, folder: Path) -> Program:
     return Program(program.name, path)
 
 
-def _fill(database: Path) -> None:
+def fill(database: Path, entries: int = ENTRIES) -> None:
     """Entries with characters to escape, and of ages that are the same for all."""
     with closing(sqlite3.connect(database)) as connection:
         connection.execute("PRAGMA journal_mode = WAL")
         connection.execute(SCHEMA)
-        for number in range(ENTRIES):
+        for number in range(entries):
             connection.execute(
                 ADD, (f"Ann Lee {number}", f'A <small> "program" & {number} words\n' * 2)
             )

@@ -33,6 +33,8 @@ _ENVIRONMENT = {
     "QUERY_STRING": "",
 }
 
+OURS = "nativecgi"  # a name of this project's programs begins with it
+
 _HEADER_END = re.compile(rb"\r?\n\r?\n")
 
 
@@ -45,11 +47,13 @@ class Program(Struct, frozen=True):
     body: bytes = b""
     media_type: str = ""  # of the request's body
     folder: Path | None = None  # where the program consists of more than the one file
+    variables: tuple[tuple[str, str], ...] = ()  # of its environment, beside the request's
 
     def environment(self) -> dict[str, str]:
         """The meta-variables of its request."""
         script = f"/cgi-bin/{self.path.name}"
-        environment = _ENVIRONMENT | {
+        environment = _ENVIRONMENT | dict(self.variables)
+        environment |= {
             "SCRIPT_FILENAME": f"/usr/lib{script}",
             "REQUEST_URI": script,
             "SCRIPT_NAME": script,
@@ -80,25 +84,45 @@ class Program(Struct, frozen=True):
         return sum(file.stat().st_size for file in self.files())
 
 
-def ours(frozen: Path, plain: Path) -> list[Program]:
-    """This project's programs: those in the folder `frozen`, and hello merely compiled.
+def hello(frozen: Path) -> Program:
+    """The program in the folder `frozen`; raises BenchError where it has not been built."""
+    return _built(Program(f"{OURS}: hello", frozen / "hello"))
 
-    Raises BenchError where one has not been built.
-    """
-    programs = [
-        Program("nativecgi: hello", frozen / "hello"),
+
+def calculator(frozen: Path) -> Program:
+    """Likewise: a typed JSON body, and a JSON answer."""
+    return _built(
         Program(
-            "nativecgi: calculator (POST, JSON)",
+            f"{OURS}: calculator (POST, JSON)",
             frozen / "calculator",
             answer=b"42",
             body=b'{"left": 6, "right": 7, "operator": "*"}',
             media_type="application/json",
-        ),
-        Program("Nuitka --standalone: hello, not frozen", plain, folder=plain.parent),
-    ]
-    for program in programs:
-        if not os.access(program.path, os.X_OK):
-            raise BenchError(f"there is no program {program.path}: run make build")
-        if program.path.is_symlink():  # as the build leaves it on a machine that cannot freeze
-            raise BenchError(f"{program.path} is not frozen: see what make build says")
-    return programs
+        )
+    )
+
+
+def httpbin(frozen: Path) -> Program:
+    """Likewise: a JSON answer that tells of the whole request."""
+    return _built(
+        Program(f"{OURS}: httpbin", frozen / "httpbin", answer=b'"remote_addr":"127.0.0.1"')
+    )
+
+
+def imports(built: Path) -> Program:
+    """Likewise: the file itself is given."""
+    return _built(Program(f"{OURS}: hello that imports much", built))
+
+
+def plain(file: Path) -> Program:
+    """Likewise, and not frozen."""
+    name = "Nuitka --standalone: hello, not frozen"
+    return _built(Program(name, file, folder=file.parent))
+
+
+def _built(program: Program) -> Program:
+    if not os.access(program.path, os.X_OK):
+        raise BenchError(f"there is no program {program.path}: run make build")
+    if program.path.is_symlink():  # as the build leaves it on a machine that cannot freeze
+        raise BenchError(f"{program.path} is not frozen: see what make build says")
+    return program

@@ -6,13 +6,16 @@ import signal
 import statistics
 import time
 from collections.abc import Sequence
+from pathlib import Path
 
 from msgspec import Struct
 
+from bench import pagecache
 from bench.errors import BenchError
 from bench.programs import Program
 
 PIPE_SIZE = 65536  # of a Linux pipe: what is written at once without a reader (pipe(7))
+EVICTIONS = 5
 
 
 class Sample(Struct, frozen=True):
@@ -29,24 +32,51 @@ class Timing(Struct, frozen=True):
     median: float
     p95: float
     faults: int
+    # The first run's, with the file on the disk alone: median over some evictions, but a script's.
+    first: float | None = None
+    fresh: float | None = None  # median with the file just written, where that was measured
 
 
-def time_all(programs: Sequence[Program], rounds: int, warm_up: int) -> dict[Program, Timing]:
-    """Run every program once a round, and summarise all rounds behind the first `warm_up`.
+def time_all(
+    programs: Sequence[Program], rounds: int, warm_up: int, folder: Path
+) -> dict[Program, Timing]:
+    """Run copies of every program in `folder`, and summarise all rounds behind the first `warm_up`.
 
     The rounds interleave the programs, so that whatever else the machine does hits all alike;
     each has an order of its own, so that none always runs in the wake of the same other.
     """
+    with pagecache.copied(list(programs), folder) as copies:
+        firsts = _first_runs([each.evicted for each in copies.values()])
+        order = [each.evicted for each in copies.values()]
+        order += [each.written for each in copies.values() if each.written]
+        samples: dict[Program, list[Sample]] = {program: [] for program in order}
+        shuffle = random.Random(0).shuffle
+        for number in range(warm_up + rounds):
+            shuffle(order)
+            for program in order:
+                sample = run(program)
+                if number >= warm_up:
+                    samples[program].append(sample)
+    return {
+        program: summary(
+            samples[each.evicted],
+            firsts[each.evicted],
+            samples[each.written] if each.written else (),
+        )
+        for program, each in copies.items()
+    }
+
+
+def _first_runs(programs: Sequence[Program]) -> dict[Program, list[Sample]]:
+    """Run each once after each of its evictions; a script's interpreter is not evicted."""
     samples: dict[Program, list[Sample]] = {program: [] for program in programs}
-    order = list(programs)
-    shuffle = random.Random(0).shuffle
-    for number in range(warm_up + rounds):
-        shuffle(order)
-        for program in order:
+    for _number in range(EVICTIONS):
+        for program in programs:
+            pagecache.evict(program)
             sample = run(program)
-            if number >= warm_up:
+            if not pagecache.is_script(program):
                 samples[program].append(sample)
-    return {program: _summary(of_program) for program, of_program in samples.items()}
+    return samples
 
 
 def run(program: Program) -> Sample:
@@ -74,20 +104,6 @@ def run(program: Program) -> Sample:
     return Sample(seconds * 1000, usage.ru_minflt)
 
 
-def evict(programs: Sequence[Program]) -> None:
-    """Drop the programs' files from memory, as far as they are no others': as a reboot does.
-
-    A file that has just been written lies in the page cache in larger pieces than one that was
-    read back since, and is mapped faster. Only the latter state lasts.
-    """
-    for program in programs:
-        for file in program.files():
-            descriptor = os.open(file, os.O_RDONLY)
-            os.fsync(descriptor)  # what is not written yet is not dropped
-            os.posix_fadvise(descriptor, 0, 0, os.POSIX_FADV_DONTNEED)
-            os.close(descriptor)
-
-
 def filled(body: bytes) -> int:
     """A descriptor to read a request's body from."""
     if not body:
@@ -100,11 +116,20 @@ def filled(body: bytes) -> int:
     return reader
 
 
-def _summary(samples: Sequence[Sample]) -> Timing:
+def summary(
+    samples: Sequence[Sample], first: Sequence[Sample] = (), fresh: Sequence[Sample] = ()
+) -> Timing:
+    """What is told of a program's runs: those with its file evicted and read back, and others."""
     milliseconds = sorted(sample.milliseconds for sample in samples)
     return Timing(
         minimum=milliseconds[0],
         median=statistics.median(milliseconds),
         p95=milliseconds[len(milliseconds) * 95 // 100],
         faults=round(statistics.median(sample.faults for sample in samples)),
+        first=_median(first),
+        fresh=_median(fresh),
     )
+
+
+def _median(samples: Sequence[Sample]) -> float | None:
+    return statistics.median(sample.milliseconds for sample in samples) if samples else None

@@ -16,14 +16,14 @@ from urllib.parse import urlsplit
 
 from msgspec import Struct
 
+from bench import builds
 from bench.errors import BenchError
 from servers import apache
 from servers.server import Server, executable
 
-SIZE, ROUNDS = 2**30, 7
+SIZE, ROUNDS = 2**30, 3
 PAUSE = 0.05  # seconds between two looks at a program's memory
 
-_ROOT = Path(__file__).resolve().parent.parent
 _PEERS = Path(__file__).with_name("peers")
 _BLOCK = 2**20  # bytes that the client sends or asks for at a time
 _SECONDS = 300  # without a byte
@@ -114,10 +114,7 @@ def _built(folder: Path) -> list[Path]:
     shutil.copy2(_PEERS / script.name, script)
     script.chmod(0o755)
     _run("cc", "-O2", "-o", str(c), str(_PEERS / "transfers.c"))
-    ours = folder / "transfers"
-    python = _ROOT / ".venv" / "bin" / "python"
-    _run(str(python), str(_ROOT / "build.py"), "-o", str(ours), str(_PEERS / "large.py"))
-    return [script, c, ours / "large"]
+    return [script, c, builds.frozen(_PEERS / "large.py", folder / "transfers")]
 
 
 def _run(*command: str) -> None:
