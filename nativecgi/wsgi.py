@@ -37,11 +37,11 @@ def from_wsgi(app: "WSGIApplication") -> Handler:
         call.has_returned = True
         try:
             response = _response(call, pieces, request)
+            if isinstance(response.body, _Pieces):
+                body.keep(request.limits.max_form)
         except BaseException:
             close(pieces)
             raise
-        if isinstance(response.body, _Pieces):
-            body.keep(request.limits.max_form)
         return response
 
     return handle
