@@ -38,6 +38,7 @@ from nativecgi.response import (
 )
 from nativecgi.run import run
 from nativecgi.setcookie import delete_cookie, set_cookie
+from nativecgi.wsgi import from_wsgi
 
 __all__ = [
     "BasicCredentials",
@@ -59,6 +60,7 @@ __all__ = [
     "delete_cookie",
     "event_stream",
     "file",
+    "from_wsgi",
     "html",
     "json",
     "local_redirect",

@@ -11,6 +11,20 @@ from nativecgi.errors import HTTPError
 _PIECE = 1024 * 1024
 
 
+class IncompleteBodyError(HTTPError, OSError):
+    """The client has gone before its request was complete: 400.
+
+    It is an OSError too, by which web frameworks know that a client has gone.
+    """
+
+    def __init__(self) -> None:
+        super().__init__(400, "The body is shorter than announced.")
+
+    def __str__(self) -> str:
+        """What the client is told."""
+        return self.message
+
+
 class BodyReader(io.RawIOBase):
     """The next `length` bytes of a file descriptor (RFC 3875 4.2: a server may send more).
 
@@ -30,7 +44,7 @@ class BodyReader(io.RawIOBase):
     def readinto(self, buffer: bytearray | memoryview) -> int:  # type: ignore[override]
         """Fill as much of `buffer` as there is; 0 is the end.
 
-        Raises HTTPError (400) where the input ends before the announced length: half a body
+        Raises IncompleteBodyError where the input ends before the announced length: half a body
         must not be taken for a whole one. Raises ValueError once the body has been drained.
         """
         if self._is_drained:
@@ -44,7 +58,7 @@ class BodyReader(io.RawIOBase):
             self._is_announced, count = True, 0
         if count == 0:
             if self._is_announced:
-                raise HTTPError(400, "The body is shorter than announced.")
+                raise IncompleteBodyError
             self._left = 0
         self._left -= count
         return count

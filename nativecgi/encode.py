@@ -51,16 +51,17 @@ def encode(
     _require_allowed(names)
     if status == 200 and "location" in names:
         return _local_redirect(fields, body, nph)
+    is_announced = "content-length" in names and status not in _WITHOUT_LENGTH
     if status in _WITHOUT_BODY:
         length = 0
-    elif length != 0 and "content-type" not in names:
+    if is_announced:
+        # A handler that answers HEAD by itself has no body to compare it with.
+        length = _announced(fields, None if omit_body else length, exact=isinstance(body, bytes))
+    if length != 0 and "content-type" not in names and status not in _WITHOUT_BODY:
         fields.append(("Content-Type", media_type))
     if status in _WITHOUT_LENGTH:
         fields = [pair for pair in fields if lower_name(pair[0]) != "content-length"]
-    elif "content-length" in names:
-        # A handler that answers HEAD by itself has no body to compare it with.
-        length = _announced(fields, None if omit_body else length, exact=isinstance(body, bytes))
-    elif length is not None:
+    elif length is not None and not is_announced:
         fields.append(("Content-Length", str(length)))
     in_chunks = nph == "HTTP/1.1" and length is None and not omit_body
     if in_chunks:

@@ -80,6 +80,11 @@ def prepare_forms() -> None:
     import multipart  # noqa: F401
 
 
+def temporary_file() -> BinaryIO:
+    """A file without a name: in memory while it is short, and gone when nobody holds it."""
+    return cast(BinaryIO, _spooled()(_IN_MEMORY))
+
+
 def _urlencoded(body: bytes, limits: Limits) -> Iterator[tuple[str, str]]:
     if body.count(b"&") >= limits.max_fields:
         raise _too_many(limits)
@@ -150,7 +155,7 @@ class _Part:
         self.name = _as_utf_8(segment.name or "")
         self._filename = _last_segment(_as_utf_8(filename or ""))
         self._content_type = _as_utf_8(segment.header("Content-Type") or "")
-        self.file = _temporary_file() if self.is_upload else io.BytesIO()
+        self.file = temporary_file() if self.is_upload else io.BytesIO()
 
     def value(self) -> str | Upload:
         size = self.file.tell()
@@ -159,10 +164,6 @@ class _Part:
             return self.file.read().decode("utf-8", "surrogateescape")
         content_type = self._content_type or "application/octet-stream"
         return Upload(self._filename, content_type, size, self.file)
-
-
-def _temporary_file() -> BinaryIO:
-    return cast(BinaryIO, _spooled()(_IN_MEMORY))
 
 
 @cache

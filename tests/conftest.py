@@ -172,7 +172,7 @@ def cgi_bin(builder: Path) -> Path:
     """A folder with all apps and the tests' own, built as users build them."""
     folder = ROOT / "build" / "tests" / "cgi-bin"
     apps = [str(path) for path in (ROOT / "apps").glob("*.py")]
-    own = ("probe", "binary.py", "contract.py", "sessions.py", "transfers.py")
+    own = ("probe", "binary.py", "contract.py", "gateways.py", "sessions.py", "transfers.py")
     apps += [str(ROOT / "tests" / "apps" / name) for name in own]
     command = [str(builder), str(ROOT / "build.py"), "-o", str(folder), *apps]
     result = subprocess.run(command, capture_output=True, text=True, check=False)

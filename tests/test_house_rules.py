@@ -128,6 +128,7 @@ EDGE = {
     ),
     "threads.py": "sys._current_frames sys.stderr",
     "websocket.py": "open",
+    "wsgi.py": "sys.stderr",
 }
 PURE = {
     *(
