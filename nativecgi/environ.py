@@ -31,7 +31,8 @@ class _Environ(os._Environ):  # type: ignore[type-arg]
 
 def give_up() -> None:
     """Empty os.environ and os.environb, until they are renewed."""
-    _variables.clear()
+    global _variables
+    _variables = []
     for environ in (os.environ, os.environb):
         environ.__dict__.pop("_data", None)
         environ.__class__ = _Environ

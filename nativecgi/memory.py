@@ -4,6 +4,7 @@ import os
 import re
 import sys
 from collections.abc import Callable, Iterator
+from functools import partial
 
 # A line of the allocator's report: a number, the size of block, pools, blocks in use and free ones.
 _ROW = re.compile(rb"^ *\d+ +(\d+) +\d+ +\d+ +(\d+)$", re.MULTILINE)
@@ -13,6 +14,24 @@ _STDERR = 2
 _ENOUGH = 1024 * 1024  # bytes; the allocator's report has a few thousand
 _SMALLEST = 16  # of the allocator's sizes of block, in bytes
 _BYTES_HEAD = bytes.__basicsize__
+
+
+def _closure() -> Callable[[], object]:
+    """A function with a cell, of which Nuitka has lists of its own."""
+    kept = object()
+    return lambda: kept
+
+
+# The interpreter keeps so many objects of some types that have been freed, to be used again. They
+# lie where start-up has left them.
+_LISTED = 100
+_FREE_LISTED: tuple[Callable[[], object], ...] = (
+    _closure,
+    lambda: slice(_LISTED),
+    lambda: [_LISTED],
+    lambda: {_LISTED: _LISTED},
+    *(partial(tuple, range(length)) for length in range(1, 7)),
+)
 
 # What they are taken by.
 fillers: list[object] = []
@@ -29,6 +48,8 @@ def fill_pools() -> None:
     for size, free in sizes.items():
         make = _maker(size)
         fillers.extend(make() for _block in range(free))
+    for make in _FREE_LISTED:
+        fillers.extend(make() for _object in range(_LISTED))
     # What was needed to find that out is free again: a few blocks of each size.
     for size in sizes:
         _begin_pool(size)

@@ -6,13 +6,16 @@ import os
 import signal
 import sys
 import threading
+from collections.abc import Callable
 from types import FrameType
 from typing import NoReturn
 
 from nativecgi import deadline
 from nativecgi.cgi import exchange, log, report
+from nativecgi.hooks import run_after_thaw
 from nativecgi.limits import Limits
-from nativecgi.response import Handler
+from nativecgi.request import Request
+from nativecgi.response import Handler, Response
 from nativecgi.send import DisconnectedError, Streamed, send, write
 from nativecgi.streams import flush_streams, keep_stdout
 
@@ -27,25 +30,36 @@ _USAGE = (
 def serve(handler: Handler, env: dict[str, str], limits: Limits | None = None) -> NoReturn:
     """Answer the one request of this process, whose environment is `env`, and leave it.
 
-    Exits with 0 where the answer was written, 1 where it was not or not all of it, 2 where there
-    is no request.
+    The hooks for a new process are run first. Exits with 0 where the answer was written, 1 where
+    it was not or not all of it, 2 where there is no request.
     """
     if "REQUEST_METHOD" not in env:
         log(_USAGE.format(sys.argv[0] if sys.argv else "PROGRAM"))
         leave(2)
-    forget_proxy(env)
-    leave(answer(handler, env, _STDIN, keep_stdout(), limits))
+    leave(respond(handler, env, _STDIN, keep_stdout(), limits, run_after_thaw))
 
 
-def answer(
-    handler: Handler, env: dict[str, str], stdin: int, stdout: int, limits: Limits | None = None
+def respond(
+    handler: Handler,
+    env: dict[str, str],
+    stdin: int,
+    stdout: int,
+    limits: Limits | None,
+    begin: Callable[[], object],
 ) -> int:
     """Answer the request that `env` and the descriptor `stdin` hold, on the descriptor `stdout`.
 
-    Returns the exit status.
+    `begin` is called before the handler, and what it raises is answered, too. Returns the exit
+    status.
     """
+    forget_proxy(env)
+
+    def handle(request: Request) -> Response:
+        begin()
+        return handler(request)
+
     try:
-        output = exchange(handler, env, stdin, limits)
+        output = exchange(handle, env, stdin, limits)
         if isinstance(output, bytes):
             write(output, stdout)
         else:

@@ -16,7 +16,7 @@ from msgspec import Struct
 from nativecgi.decoders import prepare_decoders
 from nativecgi.forms import prepare_forms
 from nativecgi.limits import Limits
-from nativecgi.process import answer, forget_proxy
+from nativecgi.process import respond
 from nativecgi.request import Request
 from nativecgi.response import Handler, Response, answered, json, not_found, text
 from nativecgi.streams import flush_streams, keep_stdout
@@ -75,22 +75,24 @@ def _play(scenes: Iterable[Scene], limits: Limits | None) -> None:
     """Do with descriptors and streams what a process does, and then put them back."""
     kept = os.dup(1), sys.stdout
     nowhere = os.open(os.devnull, os.O_WRONLY)
-    os.dup2(nowhere, 1)
-    os.close(nowhere)
-    stdout = keep_stdout()
     for scene in scenes:
+        os.dup2(nowhere, 1)
         stdin = os.memfd_create("body")
         os.write(stdin, scene.body)
         os.lseek(stdin, 0, os.SEEK_SET)
-        env = dict(scene.env)
-        forget_proxy(env)
-        answer(scene.handler, env, stdin, stdout, limits)
+        stdout = keep_stdout()
+        respond(scene.handler, dict(scene.env), stdin, stdout, limits, _begin)
+        flush_streams()
         os.close(stdin)
-    flush_streams()
+        os.close(stdout)
     os.dup2(kept[0], 1)
     sys.stdout = kept[1]
     os.close(kept[0])
-    os.close(stdout)
+    os.close(nowhere)
+
+
+def _begin() -> None:
+    """In place of the hooks for a new process, which this is none."""
 
 
 def _greet(request: Request) -> Response:

@@ -88,7 +88,12 @@ def _renew_time_zone(module: ModuleType) -> Iterator[Renewal]:
 
 
 def _renew_main_thread(module: ModuleType) -> Iterator[Renewal]:
-    yield module.main_thread()._set_native_id
+    thread, native_id = module.main_thread(), module.get_native_id
+
+    def renew() -> None:
+        thread._native_id = native_id()
+
+    yield renew
 
 
 def _renew_start_of_log(module: ModuleType) -> Iterator[Renewal]:

@@ -4,12 +4,10 @@ from collections.abc import Iterable
 from typing import NoReturn
 
 from nativecgi.freezepoint import reach
-from nativecgi.hooks import run_after_thaw
 from nativecgi.limits import Limits
 from nativecgi.process import serve
 from nativecgi.rehearsal import WarmUp, prepare
-from nativecgi.request import Request
-from nativecgi.response import Handler, Response
+from nativecgi.response import Handler
 
 
 def run(
@@ -25,14 +23,4 @@ def run(
     for GET, such as "/" or "/search?q=x", or each a Request. List those without effects: they
     come with no hook for a new process, and their answers go nowhere.
     """
-    answer(handler, reach(lambda: prepare(handler, warmup, limits)), limits)
-
-
-def answer(handler: Handler, env: dict[str, str], limits: Limits | None) -> NoReturn:
-    """Answer the request of a process that has begun, with the hooks for it."""
-
-    def handle(request: Request) -> Response:
-        run_after_thaw()  # here, so that what a hook raises is answered too
-        return handler(request)
-
-    serve(handle, env, limits)
+    serve(handler, reach(lambda: prepare(handler, warmup, limits)), limits)

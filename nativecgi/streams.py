@@ -1,6 +1,5 @@
 """sys.stdin, sys.stdout and sys.stderr of a new process."""
 
-import fcntl
 import io
 import os
 import sys
@@ -57,14 +56,14 @@ def keep_stdout() -> int:
     Returns the answer's descriptor, which child processes do not inherit.
     """
     sys.stdout = sys.stderr
-    answer = fcntl.fcntl(1, fcntl.F_DUPFD_CLOEXEC, 3)
+    answer = os.dup(1)
     os.dup2(2, 1)
     return answer
 
 
 def flush_streams() -> None:
     """Write out what is buffered, as far as there is anyone to take it."""
-    for stream in (sys.stdout, sys.stderr):
+    for stream in (sys.stdout,) if sys.stdout is sys.stderr else (sys.stdout, sys.stderr):
         if stream is not None:
             try:
                 stream.flush()

@@ -16,11 +16,10 @@ from nativecgi.cgi import log, report
 from nativecgi.freezepoint import reach
 from nativecgi.hooks import run_after_thaw
 from nativecgi.limits import Limits
-from nativecgi.process import forget_proxy, leave
+from nativecgi.process import forget_proxy, leave, serve
 from nativecgi.rehearsal import prepare
 from nativecgi.request import Request
 from nativecgi.response import Handler, Response, error
-from nativecgi.run import answer
 from nativecgi.streams import keep_stdout
 
 Message = TypeVar("Message", str, bytes)
@@ -170,7 +169,7 @@ def run_websocket(
     """
     env = reach(lambda: prepare(handler, limits=limits))
     if not env.get("GATEWAY_INTERFACE", "").startswith("websocketd"):
-        answer(handler, env, limits)
+        serve(handler, env, limits)
     forget_proxy(env)
     stdout = keep_stdout()
     status = 1

@@ -124,7 +124,7 @@ EDGE = {
     ),
     "send.py": "os.fstat os.pread os.sendfile os.write",
     "streams.py": (
-        "open os.dup2 os.fstat os.isatty os.open os.set_inheritable sys sys.stderr sys.stdout"
+        "open os.dup os.dup2 os.fstat os.isatty os.open os.set_inheritable sys sys.stderr sys.stdout"
     ),
     "threads.py": "sys._current_frames sys.stderr",
     "websocket.py": "open",
