@@ -75,7 +75,7 @@ def _output(
 ) -> bytes | Streamed:
     response = answered(handler, request)
     try:
-        if not CONDITIONS.isdisjoint(request.env):  # most requests have none
+        if any(map(request.env.__contains__, CONDITIONS)):  # most requests have none
             response = select(response, request.env)
         return encode(response, omit_body=omit_body, nph=nph)
     except BaseException as failure:

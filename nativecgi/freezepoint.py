@@ -9,10 +9,9 @@ import gc
 import os
 import signal
 import sys
-from collections.abc import Callable
-from itertools import repeat
+from collections.abc import Callable, MutableMapping
 
-from nativecgi import environ
+from nativecgi import environment
 from nativecgi.chance import watch
 from nativecgi.closedworld import set_aside
 from nativecgi.hooks import run_before_freeze
@@ -37,7 +36,7 @@ if _VARIABLE in os.environ:
     watch()
 
 
-def reach(prepare: Callable[[], Callable[[], object]]) -> dict[str, str]:
+def reach(prepare: Callable[[], Callable[[], object]]) -> MutableMapping[str, str]:
     """Run the hooks for it, and be frozen if a freezer has started this program.
 
     After it the process is as if it had just started: sys.argv, os.environ, the standard
@@ -72,7 +71,7 @@ def _get_ready(token: bytes, rehearsal: Callable[[], object]) -> None:
 
     def rehearse() -> None:
         for _time in range(_REHEARSALS):
-            environ.give_up()
+            environment.give_up()
             _letterbox.post(["/program"], variables, bytes((FIFO, FIFO, FIFO)))
             _renewed()
             rehearsal()
@@ -89,26 +88,21 @@ def _get_ready(token: bytes, rehearsal: Callable[[], object]) -> None:
     rehearse()
     # What a process replaces is gone already: there it would have to be freed.
     sys.argv.clear()
-    environ.give_up()
+    environment.give_up()
     gc.freeze()
     _letterbox.address(token)
 
 
-def _renewed() -> dict[str, str]:
+def _renewed() -> MutableMapping[str, str]:
     """Do what a thaw, being a fork into another place and time, leaves to the program.
 
     Returns the new environment, as text as in os.environ. What is here is as little as will do:
     each object that is written to, be it only to count a reference to it, costs a process a page
     of memory.
     """
-    arguments, variables = _letterbox.arguments_and_variables()
+    arguments, block = _letterbox.arguments_and_block()
     sys.argv[:] = arguments
-    environ.renew(variables)
-    env: dict[str, str] = {}
-    for name, separator, value in map(str.partition, variables, repeat("=")):
-        # The first of a name is the one that counts, as for getenv(3) and os.environ.
-        if separator and name not in env:
-            env[name] = value
+    env = environment.renew(block)
     program = arguments[0] if arguments else ""
     # There is no interpreter to be run. Who finds a program by PATH does not say where it is.
     if not program.startswith(os.sep):

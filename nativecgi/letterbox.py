@@ -39,13 +39,16 @@ class Letterbox:
         self._content[_KINDS : _KINDS + len(kinds)] = kinds
         self._content[_HEAD : _HEAD + len(block)] = block
 
-    def arguments_and_variables(self) -> tuple[list[str], list[str]]:
-        """What is in it, as text as in sys.argv and os.environ; an empty variable is none."""
+    def arguments_and_block(self) -> tuple[list[str], str]:
+        """What is in it, as text as in sys.argv and os.environ.
+
+        The variables are in one piece, as in environment.py.
+        """
         length, count = self._words[0], self._words[1]
         is_here = length != _TOO_LONG
         block = self._content[_HEAD : _HEAD + length] if is_here else _from_proc()
-        strings = block.decode("utf-8", "surrogateescape").split("\0")
-        return strings[:count], strings[count:]
+        *arguments, rest = block.decode("utf-8", "surrogateescape").split("\0", count)
+        return arguments, "\0" + rest
 
     def kinds(self) -> bytearray:
         """What the three standard streams are."""

@@ -6,7 +6,7 @@ import os
 import signal
 import sys
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, MutableMapping
 from types import FrameType
 from typing import NoReturn
 
@@ -27,7 +27,9 @@ _USAGE = (
 )
 
 
-def serve(handler: Handler, env: dict[str, str], limits: Limits | None = None) -> NoReturn:
+def serve(
+    handler: Handler, env: MutableMapping[str, str], limits: Limits | None = None
+) -> NoReturn:
     """Answer the one request of this process, whose environment is `env`, and leave it.
 
     The hooks for a new process are run first. Exits with 0 where the answer was written, 1 where
@@ -41,7 +43,7 @@ def serve(handler: Handler, env: dict[str, str], limits: Limits | None = None) -
 
 def respond(
     handler: Handler,
-    env: dict[str, str],
+    env: MutableMapping[str, str],
     stdin: int,
     stdout: int,
     limits: Limits | None,
@@ -84,9 +86,10 @@ def _send(output: Streamed, stdout: int) -> None:
         signal.signal(signal.SIGTERM, signal.SIG_DFL)
 
 
-def forget_proxy(env: dict[str, str]) -> None:
+def forget_proxy(env: MutableMapping[str, str]) -> None:
     """A client's `Proxy:` field must not become the proxy of the requests we make (httpoxy)."""
-    if env.pop("HTTP_PROXY", None) is not None:
+    if "HTTP_PROXY" in env:
+        del env["HTTP_PROXY"]
         del os.environ["HTTP_PROXY"]
 
 

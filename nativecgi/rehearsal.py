@@ -14,6 +14,7 @@ from urllib.parse import unquote
 from msgspec import Struct
 
 from nativecgi.decoders import prepare_decoders
+from nativecgi.environment import Environment
 from nativecgi.forms import prepare_forms
 from nativecgi.limits import Limits
 from nativecgi.process import respond
@@ -43,6 +44,10 @@ class Scene(Struct, frozen=True):
     handler: Handler
     env: Mapping[str, str]
     body: bytes = b""
+
+    def environment(self) -> Environment:
+        """As a process has it."""
+        return Environment("\0" + "".join(f"{n}={v}\0" for n, v in self.env.items()))
 
 
 def prepare(
@@ -81,7 +86,7 @@ def _play(scenes: Iterable[Scene], limits: Limits | None) -> None:
         os.write(stdin, scene.body)
         os.lseek(stdin, 0, os.SEEK_SET)
         stdout = keep_stdout()
-        respond(scene.handler, dict(scene.env), stdin, stdout, limits, _begin)
+        respond(scene.handler, scene.environment(), stdin, stdout, limits, _begin)
         flush_streams()
         os.close(stdin)
         os.close(stdout)

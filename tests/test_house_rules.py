@@ -110,7 +110,7 @@ EDGE = {
         "open os.close os.environ os.memfd_create os.open os.unlink os.urandom os.walk os.write "
         "sys.executable sys.meta_path"
     ),
-    "environ.py": "os._Environ os.environ os.environb",
+    "environment.py": "os._Environ os.environ os.environb",
     "files.py": "open os.fstat os.open",
     "freezepoint.py": "os.environ sys.argv sys.executable",
     "immortal.py": "open os.pwrite sys sys.version_info",
@@ -124,7 +124,8 @@ EDGE = {
     ),
     "send.py": "os.fstat os.pread os.sendfile os.write",
     "streams.py": (
-        "open os.dup os.dup2 os.fstat os.isatty os.open os.set_inheritable sys sys.stderr sys.stdout"
+        "open os.dup os.dup2 os.fstat os.isatty os.open os.set_inheritable sys sys.stderr "
+        "sys.stdout"
     ),
     "threads.py": "sys._current_frames sys.stderr",
     "websocket.py": "open",

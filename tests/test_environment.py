@@ -8,15 +8,16 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from nativecgi.environment import Environment
 from nativecgi.letterbox import Letterbox
 
 ROOT = Path(__file__).parent.parent
 
 GIVEN_UP = """
 import os
-from nativecgi import environ
-environ.give_up()
-environ.renew(["A=1", "B=caf\\udce9=x", "A=2", "", "none", "C="])
+from nativecgi import environment
+environment.give_up()
+environment.renew("\\0A=1\\0B=caf\\udce9=x\\0A=2\\0\\0none\\0C=\\0")
 """
 
 
@@ -58,9 +59,33 @@ TEXTS = st.binary(max_size=40).map(
 def test_a_letterbox_gives_what_was_posted(arguments: list[str], variables: list[str]) -> None:
     letterbox = Letterbox()
     letterbox.post(arguments, variables, bytes((1, 2, 8)))
-    # Behind the last there is a NUL, and nothing behind that.
-    assert letterbox.arguments_and_variables() == (arguments, [*variables, ""])
+    block = "\0" + "".join(f"{variable}\0" for variable in variables)
+    assert letterbox.arguments_and_block() == (arguments, block)
     assert letterbox.kinds()[:3] == bytes((1, 2, 8))
+
+
+@given(variables=st.lists(TEXTS | st.sampled_from(["A=1", "A=2", "B=", "=C", "A"])), name=TEXTS)
+def test_a_variable_is_found_as_by_one_that_takes_all_apart(
+    variables: list[str], name: str
+) -> None:
+    expected: dict[str, str] = {}
+    for variable in variables:
+        key, separator, value = variable.partition("=")
+        if separator and key:
+            expected.setdefault(key, value)
+    environment = Environment("\0" + "".join(f"{variable}\0" for variable in variables))
+    for wanted in (name, *expected, *variables, "A", "B", "", "A=1", "A\0B"):
+        assert environment.get(wanted) == expected.get(wanted)
+        assert (wanted in environment) == (wanted in expected)
+    assert dict(environment) == expected
+    assert environment.get("A", "none") == expected.get("A", "none")
+
+
+def test_what_is_set_in_an_environment_is_its_own() -> None:
+    environment = Environment("\0A=1\0")
+    environment["B"] = "2"
+    del environment["A"]
+    assert (dict(environment), environment.get("A"), "B" in environment) == ({"B": "2"}, None, True)
 
 
 def test_a_letterbox_that_was_too_small_sends_to_proc() -> None:
@@ -68,5 +93,5 @@ def test_a_letterbox_that_was_too_small_sends_to_proc() -> None:
     letterbox.address(bytes(range(16)))
     letterbox.post([], [], b"")
     letterbox._words[0] = 2**64 - 1
-    _arguments, variables = letterbox.arguments_and_variables()
-    assert any("python" in variable for variable in variables)
+    _arguments, block = letterbox.arguments_and_block()
+    assert "python" in block
