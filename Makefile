@@ -9,11 +9,8 @@ PORT    = 8000
 SECONDS = 60
 TIMES   = 200000
 
-# Debian's own Python comes first: it has most of the standard library's extension modules built
-# in, and each that is not costs every start of a program some microseconds.
-PYTHON := $(shell for python in /usr/bin/python3 python3.13 python3.12 python3.11 python3; do \
-	$$python -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null \
-	&& { echo $$python; break; }; done)
+# The best there is; or set it: make build PYTHON=/path/to/python3.12 (after make clean).
+PYTHON := $(shell tools/python)
 # Another Python's headers are its installer's matter.
 ifeq ($(filter-out /usr/bin/python3,$(PYTHON)),)
 PYTHON_PACKAGES = python3:/usr/bin/python3 python3-dev:python3-config \
