@@ -19,6 +19,7 @@ from bench import (
     startup,
     throughput,
     transfers,
+    waiters,
 )
 from bench.errors import BenchError
 from bench.programs import Program
@@ -76,7 +77,7 @@ def _options() -> Options:
         help="the page to write (default: docs/benchmarks.md)",
     )  # fmt: skip
     parser.add_argument(
-        "--only", choices=["startup", "instructions", "transfers", "guestbook"],
+        "--only", choices=["startup", "instructions", "servers", "transfers", "guestbook"],
         help="measure this alone, and leave the rest of the page as it is",
     )  # fmt: skip
     return Options(**vars(parser.parse_args()))
@@ -103,6 +104,10 @@ def _bench(options: Options) -> None:
         skip(f"requests per second through Apache: there is no {tool}")
     else:
         tables.append(_throughput(compared, ours[0]))
+        if tool := waiters.missing():
+            skip(f"the servers beside each other: there is no {tool}")
+        else:
+            tables.append(_servers(ours[0], compared))
         tables.append(_guestbook(options))
     if tool := transfers.missing():
         skip(f"large transfers through Apache: there is no {tool}")
@@ -120,7 +125,11 @@ def _bench(options: Options) -> None:
 
 
 def _bench_only(options: Options) -> None:
-    needs = {"transfers": transfers.missing, "guestbook": throughput.missing}
+    needs = {
+        "servers": waiters.missing,
+        "transfers": transfers.missing,
+        "guestbook": throughput.missing,
+    }
     if tool := needs.get(options.only or "", lambda: None)():
         raise BenchError(f"there is no {tool}")
     if not options.output.exists():
@@ -131,6 +140,9 @@ def _bench_only(options: Options) -> None:
             tables = _startup([*_ours(options), *peers], options)
         case "instructions":
             tables = [_instructions(options)]
+        case "servers":
+            peers = [peer.program for peer in builds.build(_BUILD, print)]
+            tables = [_servers(programs.hello(options.ours.resolve()), peers)]
         case "transfers":
             tables = [_transfers()]
         case _:
@@ -180,6 +192,17 @@ def _throughput(compared: list[Program], hello: Program) -> Table:
     seconds = len(served) * throughput.ROUNDS * throughput.SECONDS
     print(f"loading {len(served)} programs through Apache, {seconds} seconds")
     table = report.throughput_table(throughput.measure_all(served, _BUILD / "cgi-bin"))
+    report.show(table)
+    return table
+
+
+def _servers(hello: Program, compared: list[Program]) -> Table:
+    served = [hello, *(program for program in compared if program.name == builds.DYNAMIC_C)]
+    seconds = len(served) * len(waiters.SETUPS) * waiters.ROUNDS * throughput.SECONDS
+    print(
+        f"loading {len(served)} programs through {len(waiters.SETUPS)} servers, {seconds} seconds"
+    )
+    table = report.servers_table(waiters.measure_all(served, _BUILD / "cgi-bin"), hello)
     report.show(table)
     return table
 

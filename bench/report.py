@@ -9,7 +9,7 @@ import rich.table
 from msgspec import Struct
 from rich.console import Console
 
-from bench import chart, guestbook, instructions, throughput, transfers
+from bench import chart, guestbook, instructions, throughput, transfers, waiters
 from bench.builds import DYNAMIC_C, GO, WSGIREF
 from bench.chart import Dot
 from bench.footprint import Footprint
@@ -18,6 +18,7 @@ from bench.programs import OURS, Program
 from bench.startup import Timing
 from bench.throughput import Rate
 from bench.transfers import DOWNLOADS, UPLOADS, Transfer
+from bench.waiters import Rates
 
 _WIDE = 120  # columns
 _METHOD = "## How it is measured"
@@ -127,6 +128,22 @@ def throughput_table(rates: Mapping[Program, Rate]) -> Table:
     rounds = throughput.ROUNDS
     head = ("program", f"requests/s, best of {rounds}", f"worst of {rounds}", "x Go", "x C")
     return Table("Requests per second through Apache", head, rows)
+
+
+def servers_table(results: Mapping[str, Rates], hello: Program) -> Table:
+    """What the servers make of the same programs, the fastest first."""
+    names = list(next(iter(results.values())).medians)
+    rows = [
+        (name, *(f"{rates.medians[program]:,.0f}" for program in names))
+        for name, rates in sorted(results.items(), key=lambda item: -item[1].medians[hello.name])
+    ]
+    note = (
+        f"Requests per second, medians of {waiters.ROUNDS} rounds of "
+        f"`wrk -t{throughput.THREADS} -c{throughput.CONNECTIONS} -d{throughput.SECONDS}s`. All "
+        f"servers run at the same time, with the configurations of `docs/servers/`, and are loaded "
+        f"in turn."
+    )
+    return Table("The servers beside each other", ("server", *names), rows, note)
 
 
 def transfers_table(rates: Mapping[Transfer, transfers.Rate]) -> Table:

@@ -44,17 +44,17 @@ def measure_all(programs: Sequence[Program], folder: Path) -> dict[Program, Rate
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir(parents=True)
     for program in programs:
-        _place(program.path, folder)
+        place(program.path, folder)
     with apache.serving(folder) as server:
         urls = {program: f"{server.url}/{program.path.name}" for program in programs}
         for program, url in urls.items():
-            _check(url, program)
-        rounds = [{program: _load(url) for program, url in urls.items()} for _ in range(ROUNDS)]
+            check(url, program)
+        rounds = [{program: load(url) for program, url in urls.items()} for _ in range(ROUNDS)]
     rates = {program: [rates[program] for rates in rounds] for program in programs}
     return {program: Rate(max(several), min(several)) for program, several in rates.items()}
 
 
-def _place(file: Path, folder: Path) -> None:
+def place(file: Path, folder: Path) -> None:
     """Link the file, as a copy would not lie in the page cache as the original does."""
     try:
         (folder / file.name).hardlink_to(file)
@@ -62,17 +62,19 @@ def _place(file: Path, folder: Path) -> None:
         shutil.copy2(file, folder)
 
 
-def _check(url: str, program: Program) -> None:
+def check(url: str, program: Program) -> None:
+    """Raise BenchError where the program gives another answer through the server."""
     try:
         with urllib.request.urlopen(url) as response:
             body = response.read()
     except OSError as error:
-        raise BenchError(f"{program.name} through Apache: {error}") from error
+        raise BenchError(f"{program.name} at {url}: {error}") from error
     if body != program.answer:
-        raise BenchError(f"{program.name} through Apache answers {body[:500]!r}")
+        raise BenchError(f"{program.name} at {url} answers {body[:500]!r}")
 
 
-def _load(url: str) -> float:
+def load(url: str) -> float:
+    """Requests per second that wrk measures; raises BenchError."""
     command = ["wrk", f"-t{THREADS}", f"-c{CONNECTIONS}", f"-d{SECONDS}s", url]
     result = subprocess.run(command, capture_output=True, text=True, check=False)
     rate, failure = _RATE.search(result.stdout), _FAILURE.search(result.stdout)

@@ -1,4 +1,4 @@
-"""Apache: event MPM and mod_cgid."""
+"""Apache: event MPM and mod_cgid, or prefork MPM and mod_cgi."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -19,7 +19,9 @@ from servers.server import (
 PROGRAM, PACKAGE = "apache2", "apache2-bin"
 
 _MODULES = Path("/usr/lib/apache2/modules")
-_LOADED = ("mpm_event", "unixd", "authz_core", "alias", "cgid", "env", "filter", "deflate")
+_LOADED = ("unixd", "authz_core", "alias", "env", "filter", "deflate")
+# How processes and threads serve, and what starts programs: the usual, and the older way.
+EVENT, PREFORK = ("mpm_event", "cgid"), ("mpm_prefork", "cgi")
 
 _FRAME = """\
 ServerName localhost
@@ -32,7 +34,9 @@ Listen {host}:{port}
 {modules}
 {identity}
 MaxKeepAliveRequests 0
+<IfModule cgid_module>
 ScriptSock "{home}/cgid.sock"
+</IfModule>
 # As in Debian's configuration: what compresses could hold back a part of an answer.
 AddOutputFilterByType DEFLATE text/html text/plain
 <VirtualHost *:*>
@@ -50,18 +54,20 @@ def serving(
     environment: Mapping[str, str] = {},
     modules: Sequence[str] = (),
     directives: Sequence[str] = (),
+    way: Sequence[str] = EVENT,
 ) -> Iterator[Server]:
     """Serve the programs in `cgi_bin` as long as the block runs, with `environment` in theirs.
 
     `modules` names more modules to load, such as "headers"; `directives` are more lines of
-    configuration. Where the server's user cannot reach the folder, it serves a copy.
+    configuration; `way` is EVENT or PREFORK. Where the server's user cannot reach the folder, it
+    serves a copy.
 
     Raises ServerError where it does not start.
     """
     program = require(PROGRAM, PACKAGE)
     with site(cgi_bin) as here:
         file = here.home / "apache.conf"
-        file.write_text(_configuration(here, environment, modules, directives))
+        file.write_text(_configuration(here, environment, (*way, *modules), directives))
         command = [program, "-f", str(file), "-DFOREGROUND"]
         with running(command, here, environment=environment) as process:
             await_start(process, here)
