@@ -14,7 +14,7 @@ from freezer.debug import mapped_files, side_file
 from freezer.determinism import THEN, Determinism
 from freezer.errors import CannotFreeze, Unsupported
 from freezer.prepare import prepare
-from freezer.trial import written_to
+from freezer.trial import touched
 
 # Set for the traced program, to 32 hexadecimal digits that mark its letterbox. A program that
 # finds it stops itself with SIGSTOP at its freeze point.
@@ -99,8 +99,8 @@ def freeze(
         with tempfile.TemporaryDirectory(prefix=".freezer-", dir=output.parent) as folder:
             draft = Path(folder, "draft")
             image.write(draft, snapshot, prepared.stub_address)
-            ranges = written_to(draft, trial, seconds, _answers(chance))
-        image.write(output, snapshot, prepared.stub_address, ranges)
+            touches = touched(draft, trial, seconds, _answers(chance))
+        image.write(output, snapshot, prepared.stub_address, touches)
     if debug is not None:
         debug.write_bytes(side_file(mapped))
     return printed

@@ -16,19 +16,16 @@ from freezer.elf import Segment
 from freezer.errors import CannotFreeze
 from freezer.linux import HUGE_PAGE, PAGE
 from freezer.segments import common_permissions, grouped, merged, split
-from freezer.snapshot import Region, Snapshot
+from freezer.snapshot import Region, Snapshot, Touch
 
 _MODE = 0o755
 _STUB_ALIGNMENT = 16
 
 
-def write(
-    path: Path, snapshot: Snapshot, stub_address: int, written_to: Sequence[int] = ()
-) -> None:
+def write(path: Path, snapshot: Snapshot, stub_address: int, touches: Sequence[Touch] = ()) -> None:
     """Write the image of `snapshot` to `path`, which is replaced at once or not at all.
 
-    `written_to` are the addresses of pages that a process is known to write to: the stub has
-    them copied from the file.
+    `touches` are pages that a process is known to touch: the stub does it first, in this order.
     """
     regions = []
     reservations = list(snapshot.inaccessible)
@@ -66,7 +63,7 @@ def write(
     assembled = thaw.assemble()
     # The program's own calls are the last: a handler of SIGILL that it has is the one that counts.
     calls += [thaw.illegal_instruction_call(assembled, entry), *snapshot.calls]
-    stub = thaw.link(assembled, entry, snapshot, calls, written_to)
+    stub = thaw.link(assembled, entry, snapshot, calls, touches)
     first = Segment(stub_address, "r-x", 0, _aligned(entry - stub_address + len(stub), PAGE))
     placed = _placed(areas, free=first.size)
     segments = [first, *(segment for segment, _group in placed)]

@@ -66,3 +66,10 @@ class Snapshot(Struct, frozen=True):
     tid_address: int
     letterbox: Letterbox | None
     canary: Canary
+
+
+class Touch(Struct, frozen=True, order=True):
+    """A page that a process is known to touch."""
+
+    address: int
+    is_written: bool

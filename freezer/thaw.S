@@ -20,6 +20,7 @@
 #define EXIT_STATUS     127     /* what a shell says of a program it cannot start */
 #define CALL_SIZE       64      /* number, six arguments, expected result: eight words */
 #define ANY_RESULT      -1
+#define ONLY_READ       1       /* in a page's address: it is not to be written to */
 #define LETTER_HEAD     24      /* length of the strings, number of arguments, kinds: three words */
 #define STAT_SIZE       144     /* struct stat, and where in it st_mode is */
 #define STAT_MODE       24
@@ -37,7 +38,7 @@ _start:
         mov     r13, call_count[rip]    # rows still to do
 next_call:
         test    r13, r13
-        jz      write_to_pages
+        jz      touch_pages
         mov     rax, [r14]
         mov     rdi, [r14 + 8]
         mov     rsi, [r14 + 16]
@@ -55,17 +56,23 @@ call_done:
         dec     r13
         jmp     next_call
 
-# Pages that the program will write to. If it read one first, which maps the file's page for all
-# processes, the write would be a second fault; as it is, the one fault copies it. Nothing changes.
-# For so few, so far apart, this takes less time than madvise(2) with MADV_POPULATE_WRITE.
-write_to_pages:
+# Pages that the program will touch. If it read one first that it writes to, which maps the file's
+# page for all processes, the write would be a second fault; as it is, the one fault copies it.
+# Nothing changes. For so few, so far apart, this takes less time than madvise(2) with
+# MADV_POPULATE_WRITE. Others are only read, in an order that has the page cache read them well
+# (trial.py): the lowest bit of their addresses is set.
+touch_pages:
         mov     rsi, pages[rip]         # their addresses
         mov     rcx, page_count[rip]
 next_page:
         test    rcx, rcx
         jz      set_thread_id
         mov     rdx, [rsi]
+        test    dl, ONLY_READ
+        jnz     read_page
         or      byte ptr [rdx], 0
+read_page:
+        mov     al, [rdx]
         add     rsi, 8
         dec     rcx
         jmp     next_page

@@ -14,7 +14,7 @@ from msgspec import Struct
 
 from freezer import linux
 from freezer.errors import Unsupported
-from freezer.snapshot import ANY_RESULT, Region, Reservation, Snapshot, SystemCall
+from freezer.snapshot import ANY_RESULT, Region, Reservation, Snapshot, SystemCall, Touch
 
 _SOURCE = Path(__file__).with_name("thaw.S")
 _LETTER_HEAD = 24  # as in thaw.S
@@ -109,11 +109,11 @@ def link(
     address: int,
     snapshot: Snapshot,
     calls: list[SystemCall],
-    written_to: Sequence[int] = (),
+    touches: Sequence[Touch] = (),
 ) -> bytes:
     """The stub for one program, to be loaded at `address`.
 
-    It makes `calls` in order, and then writes to the pages at the addresses `written_to`.
+    It makes `calls` in order, and then `touches` the pages.
     """
     structures = bytearray()
     structures_address = address + len(stub.code) + len(calls) * _ROW.size
@@ -141,8 +141,8 @@ def link(
         "canary_address": snapshot.canary.address,
         "copy_count": len(snapshot.canary.copies),
         "copies": placed(_words(snapshot.canary.copies)),
-        "page_count": len(written_to),
-        "pages": placed(_words(written_to)),
+        "page_count": len(touches),
+        "pages": placed(_words([t.address + (not t.is_written) for t in touches])),
     }
     if snapshot.letterbox is not None:
         values["letterbox"] = snapshot.letterbox.address

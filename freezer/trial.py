@@ -4,12 +4,13 @@ import os
 import struct
 import tempfile
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 
 from freezer import procfs, ptrace
 from freezer.errors import CannotFreeze
-from freezer.linux import PAGE
+from freezer.linux import HUGE_PAGE, PAGE
+from freezer.snapshot import Touch
 from freezer.tracee import Answers, Tracee, started
 
 # Bits of a page's entry in /proc/PID/pagemap (Documentation/admin-guide/mm/pagemap.rst).
@@ -18,18 +19,18 @@ _OF_A_FILE = 1 << 61
 _ENTRY_SIZE = 8
 
 
-def written_to(
+def touched(
     image: Path,
     environment: Mapping[str, str],
     seconds: float,
     answers: Answers | None = None,
-) -> list[int]:
-    """Run `image` with `environment` in an empty folder and return the pages it wrote to.
+) -> list[Touch]:
+    """Run `image` with `environment` in an empty folder and return what to touch at a start.
 
-    These are the addresses of those that were the file's at first and the process's own in the
-    end. With `answers`, to what it asks of chance
-    and time, they are the same at each run. Raises CannotFreeze where it fails or takes over
-    `seconds`.
+    That is every page that was the file's at first and the process's own in the end, and one of
+    each huge page that the process has looked at. With
+    `answers`, to what it asks of chance and time, they are the same at each run. Raises
+    CannotFreeze where it fails or takes over `seconds`.
     """
     # Its path is as long as the output's; the same number of bytes is copied at each run.
     name = None if answers is None else "trial"
@@ -44,7 +45,25 @@ def written_to(
         _run_to_exit(tracee, seconds)
         if str(procfs.executable(tracee.pid)) != file:
             return []  # it has gone on as another program, whose memory this is
-        return [page for mapping in segments for page in _copied_pages(tracee.pid, mapping)]
+        pages = [page for mapping in segments for page in _pages(tracee.pid, mapping)]
+    return in_order(pages)
+
+
+def in_order(pages: Iterable[Touch]) -> list[Touch]:
+    """What to touch first, of the pages that a process has, and then all that it writes to.
+
+    When the first page of a huge one is read from a file that is not in the page cache, the kernel
+    reads that and the next, and puts a mark on the next. When that is touched within 128 KiB of
+    its end, it reads on in small pages, and what is read so stays so. So each huge page is touched
+    early in it, one after the other. What it writes to is not read first: it would be mapped as
+    the file's page, and be copied at a second fault.
+    """
+    by_huge_page: dict[int, list[Touch]] = {}
+    for page in sorted(pages):
+        by_huge_page.setdefault(page.address // HUGE_PAGE, []).append(page)
+    first = [min(inside, key=lambda page: not page.is_written) for inside in by_huge_page.values()]
+    written = [page for page in sorted(pages) if page.is_written]
+    return first + [page for page in written if page not in first]
 
 
 def _run_to_exit(tracee: Tracee, seconds: float) -> None:
@@ -74,12 +93,13 @@ def _require_success(tracee: Tracee) -> None:
         raise CannotFreeze(f"the frozen program ends its trial with {what}{tracee.output.quoted()}")
 
 
-def _copied_pages(pid: int, mapping: procfs.Mapping) -> Iterator[int]:
+def _pages(pid: int, mapping: procfs.Mapping) -> Iterator[Touch]:
+    """The pages of a mapping that a process has, be they the file's or its own."""
     with open(f"/proc/{pid}/pagemap", "rb", buffering=0) as pagemap:
         count = mapping.size // PAGE
         entries = os.pread(
             pagemap.fileno(), count * _ENTRY_SIZE, mapping.start // PAGE * _ENTRY_SIZE
         )
     for index, (entry,) in enumerate(struct.iter_unpack("<Q", entries)):
-        if entry & _IN_MEMORY and not entry & _OF_A_FILE:
-            yield mapping.start + index * PAGE
+        if entry & _IN_MEMORY:
+            yield Touch(mapping.start + index * PAGE, is_written=not entry & _OF_A_FILE)

@@ -25,6 +25,7 @@ from nativecgi.threads import show_threads
 _VARIABLE = "FREEZE_POINT"
 # The interpreter adapts a function's code to what it sees when it has run a few times (PEP 659).
 _REHEARSALS = 10
+_AGAIN = 3
 _STOP = int(signal.SIGSTOP)
 
 # For good: what a function has of its own until the freeze, each process would have to free.
@@ -69,8 +70,8 @@ def _get_ready(token: bytes, rehearsal: Callable[[], object]) -> None:
     flush_streams()
     variables = [f"{name}={value}" for name, value in os.environ.items()]
 
-    def rehearse() -> None:
-        for _time in range(_REHEARSALS):
+    def rehearse(times: int) -> None:
+        for _time in range(times):
             environment.give_up()
             _letterbox.post(["/program"], variables, bytes((FIFO, FIFO, FIFO)))
             _renewed()
@@ -79,13 +80,13 @@ def _get_ready(token: bytes, rehearsal: Callable[[], object]) -> None:
     # What stays, such as a cache, is made by the first rehearsals. What a process has for a time
     # only, such as a function's frame, is made anew by the others: in memory that is not shared
     # with what stays, and close together.
-    rehearse()
+    rehearse(_REHEARSALS)
     gc.collect()
     immortalize()
     gc.freeze()
     gc.collect()  # the interpreter's free lists
     fill_pools()
-    rehearse()
+    rehearse(_AGAIN)
     # What a process replaces is gone already: there it would have to be freed.
     sys.argv.clear()
     environment.give_up()

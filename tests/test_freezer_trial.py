@@ -6,8 +6,12 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
-from freezer.linux import PAGE
+from freezer.linux import HUGE_PAGE, PAGE
+from freezer.snapshot import Touch
+from freezer.trial import in_order
 
 Completed = subprocess.CompletedProcess
 Freeze = Callable[..., "Completed[str]"]
@@ -123,3 +127,28 @@ def test_an_image_that_fails_its_trial_is_not_written(
     assert result.returncode == 1
     assert reason in result.stderr
     assert not list((tmp_path / "out").iterdir())
+
+
+def pages(*numbers: int, is_written: bool = False) -> list[Touch]:
+    return [Touch(number * PAGE, is_written) for number in numbers]
+
+
+IN_HUGE = HUGE_PAGE // PAGE
+
+
+def test_each_huge_page_is_touched_early_and_in_order() -> None:
+    second = [2 * IN_HUGE - 1, IN_HUGE + 7]
+    assert in_order(pages(*second, 3, 500)) == pages(3, IN_HUGE + 7)
+
+
+def test_what_is_written_to_is_not_read_first() -> None:
+    read, written = pages(1, IN_HUGE), pages(3, 4, is_written=True)
+    assert in_order([*read, *written]) == [written[0], read[1], written[1]]
+
+
+@given(st.lists(st.builds(Touch, st.integers(0, 5000).map(PAGE.__mul__), st.booleans())))
+def test_all_that_is_written_to_is_touched_and_once(touches: list[Touch]) -> None:
+    one_each = list({touch.address: touch for touch in touches}.values())
+    ordered = in_order(one_each)
+    assert len(ordered) == len({touch.address for touch in ordered})
+    assert {touch for touch in one_each if touch.is_written} <= set(ordered)
