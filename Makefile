@@ -77,6 +77,7 @@ clean:
 # project as well, apart from it, so that no program picks one of those up.
 .venv/ready: requirements.txt pyproject.toml
 	tools/require gcc:cc libc6-dev:/usr/include/stdio.h $(PYTHON_PACKAGES)
+	@tools/require ccache:ccache || echo 'Without it, what has not changed is compiled again.'
 	$(call environment,.venv,requirements.txt)
 
 .venv-dev/ready: requirements-dev.txt .venv/ready

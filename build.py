@@ -58,8 +58,10 @@ TRIAL_RUNS = 3
 SAME_FOLDER = "/tmp/nativecgi-{seed:.16}"
 TRIAL_SECONDS = 30
 
-# _json: without it json works, but slowly, and Nuitka leaves it out unless told.
-NUITKA_OPTIONS = ("--mode=standalone", "--deployment", "--include-module=_json")
+# _json: without it json works, but slowly, and Nuitka leaves it out unless told. lto: the linker's
+# optimization takes half a minute of each build, and makes less than 1 % of a request.
+NUITKA_OPTIONS = ("--mode=standalone", "--deployment", "--include-module=_json", "--lto=no")
+PLUGINS = ROOT / "nuitka_plugins"
 # The compiled functions keep their names, for a debugger. None of it gets into an image.
 DEBUG_OPTIONS = ("--unstripped",)
 
@@ -91,6 +93,7 @@ class Wanted(msgspec.Struct, frozen=True):
     # derives from its sources and that.
     secret: str | None = None
     native: bool = False  # for CPUs that have what this machine's has
+    compile_all: bool = False  # the packages that an app imports, too
 
 
 class Compiled(msgspec.Struct):
@@ -101,6 +104,7 @@ class Compiled(msgspec.Struct):
     sources: dict[str, str]  # the hash of each file by its path
     seconds: float
     has_names: bool = False  # of its functions, for a debugger
+    is_all: bool = False  # what an app imports is compiled, too
 
 
 class Built(msgspec.Struct):
@@ -177,20 +181,19 @@ def _locked(work: Path) -> Iterator[None]:
 
 def _build(app: App, work: Path, wanted: Wanted, jobs: int, report: Callable[[str], None]) -> Built:
     record = work / "compiled.json"
-    names = wanted.debug is not None
     compiled = _read(record, Compiled)
-    if compiled is None or not _is_current(compiled, app, names):
+    if compiled is None or not _is_current(compiled, app, wanted):
         if wanted.freeze:
             report("rehearsing")
             with tempfile.TemporaryDirectory(prefix="nativecgi-") as folder:
                 _freeze(_plain_command(app), Path(folder, app.name))
         report("compiling")
         record.unlink(missing_ok=True)  # what it speaks of is about to change
-        compiled = _compile(app, work, jobs, names)
+        compiled = _compile(app, work, wanted, jobs)
         _write(record, compiled)
 
     seed = None if wanted.secret is None else _seed(compiled, wanted.secret)
-    compilation = [compiled.sources, compiled.tools, compiled.has_names]
+    compilation = [compiled.sources, compiled.tools, compiled.has_names, compiled.is_all]
     made_from = _hash(msgspec.json.encode([compilation, _freezer_hash(), seed, wanted.native]))
     program = work / f"{app.name}.dist" / app.name
     frozen, side_file = work / f"{app.name}.frozen", _side_file(app, work)
@@ -259,13 +262,15 @@ def _plain_command(app: App) -> list[str]:
     return [sys.executable, str(app.source)]
 
 
-def _compile(app: App, work: Path, jobs: int, names: bool = False) -> Compiled:
+def _compile(app: App, work: Path, wanted: Wanted, jobs: int) -> Compiled:
     log, xml = work / "nuitka.log", work / "report.xml"
+    names = wanted.debug is not None
     command = [
         *(sys.executable, "-m", "nuitka", *NUITKA_OPTIONS),
         *(f"--jobs={jobs}", f"--output-dir={work}", f"--output-filename={app.name}"),
         f"--report={xml}",
         *(DEBUG_OPTIONS if names else ()),
+        *([] if wanted.compile_all else [f"--user-plugin={PLUGINS / 'keep_bytecode.py'}"]),
         *(["--python-flag=-m"] if app.source.is_dir() else []),
         str(app.source),
     ]
@@ -286,7 +291,7 @@ def _compile(app: App, work: Path, jobs: int, names: bool = False) -> Compiled:
         raise BuildError(f"Nuitka could not compile it; see {log}")
     seconds = time.monotonic() - started
     sources = {str(path): _file_hash(path) for path in _sources(xml)}
-    return Compiled(str(app.source), _tools_hash(), sources, seconds, names)
+    return Compiled(str(app.source), _tools_hash(), sources, seconds, names, wanted.compile_all)
 
 
 def _sources(xml: Path) -> Iterator[Path]:
@@ -302,11 +307,12 @@ def _sources(xml: Path) -> Iterator[Path]:
                 yield source
 
 
-def _is_current(compiled: Compiled, app: App, names: bool = False) -> bool:
+def _is_current(compiled: Compiled, app: App, wanted: Wanted) -> bool:
     """Whether it is what a compilation would make now; names nobody asks for do no harm."""
     return (
-        (compiled.app, compiled.tools) == (str(app.source), _tools_hash())
-        and (compiled.has_names or not names)
+        (compiled.app, compiled.tools, compiled.is_all)
+        == (str(app.source), _tools_hash(), wanted.compile_all)
+        and (compiled.has_names or wanted.debug is None)
         and all(
             Path(path).exists() and _file_hash(Path(path)) == digest
             for path, digest in compiled.sources.items()
@@ -406,6 +412,7 @@ def _try(target: Path) -> tuple[float, str]:
 def _tools_hash() -> str:
     """What else a compilation depends on."""
     tools = [sys.version, sys.prefix, platform.machine(), version("nuitka"), *NUITKA_OPTIONS]
+    tools += [path.read_text() for path in sorted(PLUGINS.glob("*.py"))]
     return _hash("\n".join(tools).encode())
 
 
@@ -523,6 +530,11 @@ def main() -> int:
         action="store_true",
         help="for CPUs that have what this machine's has: OpenSSL is several times as fast",
     )
+    parser.add_argument(
+        "--compile-all",
+        action="store_true",
+        help="compile the packages that an app imports, too: minutes, for those that compute much",
+    )
     parser.add_argument("-j", "--jobs", type=int, default=os.cpu_count() or 1, help="at a time")
     options = parser.parse_args()
     output, debug = options.output.resolve(), options.debug and options.debug.resolve()
@@ -542,7 +554,14 @@ def main() -> int:
     except BuildError as error:
         print(f"build: {error}", file=sys.stderr)
         return 1
-    wanted = Wanted(output, freeze, debug if freeze else None, options.reproducible, options.native)
+    wanted = Wanted(
+        output,
+        freeze,
+        debug if freeze else None,
+        options.reproducible,
+        options.native,
+        options.compile_all,
+    )
     with progress(console) as show:
         built, failed = build_all(apps, wanted, jobs=max(1, options.jobs), show=show)
     if built:

@@ -1,6 +1,7 @@
 """`build.py` as its users meet it; what needs no compiler is fast."""
 
 import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -127,7 +128,7 @@ def test_a_compiler_that_fails_is_named_with_its_log(
     monkeypatch.setattr(build, "NUITKA_OPTIONS", ("--no-such-option",))
     app = build.App("hello", ROOT / "apps" / "hello.py")
     with pytest.raises(build.BuildError, match="Nuitka could not compile it; see ") as failure:
-        build._compile(app, tmp_path, jobs=1)
+        build._compile(app, tmp_path, build.Wanted(tmp_path), jobs=1)
     assert "no such option" in Path(str(failure.value).split("see ")[1]).read_text()
 
 
@@ -144,9 +145,9 @@ def test_a_changed_source_is_noticed(tmp_path: Path) -> None:
     app = build.App("app", source)
     digest = build._file_hash(source)
     compiled = build.Compiled(str(source), build._tools_hash(), {str(source): digest}, 1.0)
-    assert build._is_current(compiled, app)
+    assert build._is_current(compiled, app, build.Wanted(tmp_path))
     source.write_text(HELLO + "\n")
-    assert not build._is_current(compiled, app)
+    assert not build._is_current(compiled, app, build.Wanted(tmp_path))
 
 
 def test_a_changed_library_file_is_noticed_by_every_program(cgi_bin: Path) -> None:
@@ -209,10 +210,15 @@ class Workshop:
         monkeypatch.setattr(build, "_freeze", self.freeze)
         monkeypatch.setattr(build, "_try", lambda _program: (1.0, "200"))
 
-    def compile(self, app: build.App, work: Path, _jobs: int, names: bool) -> build.Compiled:
-        self.steps.append("compile with names" if names else "compile")
+    def compile(
+        self, app: build.App, work: Path, wanted: build.Wanted, _jobs: int
+    ) -> build.Compiled:
+        names, everything = wanted.debug is not None, wanted.compile_all
+        step = "compile all" if everything else "compile"
+        self.steps.append(f"{step} with names" if names else step)
         write(work / "hello.dist" / "hello", "program")
-        return build.Compiled(str(app.source), build._tools_hash(), {}, 1.0, names)
+        tools = build._tools_hash()
+        return build.Compiled(str(app.source), tools, {}, 1.0, names, everything)
 
     def freeze(
         self,
@@ -228,10 +234,12 @@ class Workshop:
             write(target, f"image {number}")
             write(debug, f"side file of image {number}")
 
-    def build(self, *, debug: bool = False, native: bool = False) -> None:
+    def build(
+        self, *, debug: bool = False, native: bool = False, compile_all: bool = False
+    ) -> None:
         app = build.App("hello", ROOT / "apps" / "hello.py")
         folder = self.debug if debug else None
-        wanted = build.Wanted(self.output, debug=folder, native=native)
+        wanted = build.Wanted(self.output, debug=folder, native=native, compile_all=compile_all)
         build.build(app, wanted, jobs=1, report=print)
 
 
@@ -290,6 +298,34 @@ def test_a_native_program_is_frozen_anew_and_not_compiled(workshop: Workshop) ->
     assert (workshop.output / "hello").read_text() == "image 2"
 
 
+def test_a_program_is_compiled_again_when_its_packages_are_to_be_compiled(
+    workshop: Workshop,
+) -> None:
+    workshop.build()
+    workshop.build(compile_all=True)
+    workshop.build(compile_all=True)
+    assert workshop.steps == ["compile", "freeze", "compile all", "freeze"]
+    workshop.build()
+    assert workshop.steps[4:] == ["compile", "freeze"]
+
+
+def test_installed_packages_stay_bytecode() -> None:
+    """In a process of its own, as importing Nuitka has effects."""
+    code = """if True:
+        import sys
+        from nuitka.utils.ModuleNames import ModuleName
+        from nuitka_plugins.keep_bytecode import KeepBytecode
+        plugin = KeepBytecode()
+        print(*(name for name in sys.argv[1:] if plugin.decideCompilation(ModuleName(name))))
+    """
+    stay = ["msgspec", "rich.console"]
+    others = ["nativecgi.cgi", "multipart", "__main__", "hello", "json.decoder"]
+    output = subprocess.check_output(
+        [sys.executable, "-W", "ignore", "-c", code, *stay, *others], cwd=ROOT, text=True
+    )
+    assert output.split() == stay
+
+
 @pytest.mark.parametrize("folder", ["out", "out/debug"])
 def test_side_files_do_not_go_where_programs_are_served(
     build_apps: Builder, tmp_path: Path, folder: str
@@ -326,7 +362,7 @@ def test_nuitka_is_told_to_keep_the_names(tmp_path: Path, monkeypatch: pytest.Mo
     monkeypatch.setattr(build, "DEBUG_OPTIONS", ("--no-such-option",))
     app = build.App("hello", ROOT / "apps" / "hello.py")
     with pytest.raises(build.BuildError, match="Nuitka could not compile it; see ") as failure:
-        build._compile(app, tmp_path, jobs=1, names=True)
+        build._compile(app, tmp_path, build.Wanted(tmp_path, debug=tmp_path), jobs=1)
     assert "no such option" in Path(str(failure.value).split("see ")[1]).read_text()
 
 
