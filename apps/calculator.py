@@ -3,6 +3,7 @@
 import math
 import operator
 from collections.abc import Callable
+from io import BytesIO
 
 from msgspec import Struct
 
@@ -62,4 +63,5 @@ def handle(request: Request) -> Response:
 
 
 if __name__ == "__main__":
-    run(handle)
+    body = BytesIO(b'{"left": 6, "right": 7, "operator": "*"}')
+    run(handle, warmup=[Request({"REQUEST_METHOD": "POST"}, body)])

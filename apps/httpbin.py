@@ -42,4 +42,4 @@ def handle(request: Request) -> Response:
 
 
 if __name__ == "__main__":
-    run(handle)
+    run(handle, warmup=["/"])

@@ -31,4 +31,4 @@ def handle(_request: Request) -> Response:
 
 
 if __name__ == "__main__":
-    run(handle)
+    run(handle, warmup=["/"])
