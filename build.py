@@ -363,7 +363,7 @@ def _freeze(
     freezer = [sys.executable, "-m", "freezer", "--output", str(target)]
     if forget is not None:
         freezer += [f"--trial={name}={value}" for name, value in TRIAL.items()]
-        freezer += ["--forget", str(forget)]
+        freezer += [f"--forget={folder}" for folder in (forget, *_own_python())]
     if debug is not None:
         freezer += ["--debug", str(debug)]
     if seed is not None:
@@ -382,6 +382,12 @@ def _freeze(
         reason = result.stderr.strip().removeprefix("freezer: ")
         is_refused = "cannot be frozen as it is" in reason
         raise BuildError(f"{reason}\n{HOOKS}" if is_refused else reason)
+
+
+def _own_python() -> Iterator[Path]:
+    """The folder that Python is installed in, if it may tell of who has installed it."""
+    if not sys.base_prefix.startswith("/usr"):
+        yield Path(sys.base_prefix)
 
 
 def _try(target: Path) -> tuple[float, str]:

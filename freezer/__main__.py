@@ -32,7 +32,7 @@ def main() -> int:
         "memory it writes to: a start is then faster",
     )  # fmt: skip
     parser.add_argument(
-        "--forget", type=Path, metavar="FOLDER",
+        "--forget", type=Path, action="append", default=[], metavar="FOLDER",
         help="a path of ASCII characters to be replaced in the image by one that nobody can make",
     )  # fmt: skip
     parser.add_argument(

@@ -3,7 +3,7 @@
 import os
 import signal
 import struct
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from pathlib import Path
 
@@ -35,6 +35,9 @@ _RED_ZONE = 128
 # Scratch memory for system calls that return structures, below the red zone.
 _SCRATCH = 4096
 
+# In place of a path that is forgotten; its beginning, where that is shorter.
+_NOWHERE = "/proc/frozen"
+
 _REGISTERS = "rax rbx rbp rdi rsi rdx r8 r9 r10 r12 r13 r14 r15 rsp rip".split()
 
 
@@ -43,14 +46,14 @@ def capture(
     prepared: Prepared,
     token: bytes,
     older_files: set[Path],
-    forgotten: Path | None = None,
+    forgotten: Sequence[Path] = (),
 ) -> Snapshot:
     """Take the snapshot of a process at its freeze point.
 
     `token` marks the letterbox, if the program left one; `older_files` are the temporary files
-    that it has not made; the path `forgotten` is replaced
-    wherever it stands in memory, by one that nobody can make. Raises CannotFreeze with all reasons
-    where it holds what no image can.
+    that it has not made; the paths `forgotten` are replaced
+    wherever they stand in memory, by ones that nobody can make. Raises CannotFreeze with all
+    reasons where it holds what no image can.
     """
     registers = ptrace.get_registers(tracee.pid)
     instruction = registers.rip - len(SYSCALL_INSTRUCTION)
@@ -149,11 +152,11 @@ def _guards(mapping: Mapping, memory: list[Region]) -> Iterator[Reservation]:
 
 
 def _without_traces(
-    region: Region, prepared: Prepared, unused_end: int, forgotten: Path | None
+    region: Region, prepared: Prepared, unused_end: int, forgotten: Sequence[Path]
 ) -> Region:
     """The region with zeros for the command line and for what is left of finished calls.
 
-    The forgotten path becomes one below /proc, where nobody can put a library or a module for
+    A forgotten path becomes one below /proc, where nobody can put a library or a module for
     the program to find: as bytes, and as the wide characters that CPython keeps paths in.
     """
     data = bytearray(region.data)
@@ -163,9 +166,8 @@ def _without_traces(
         start, end = max(address, region.address), min(address + length, region.end)
         if start < end:
             data[start - region.address : end - region.address] = bytes(end - start)
-    if forgotten is not None:
-        name = os.fspath(forgotten)
-        other = "/proc/" + "frozen".ljust(len(name) - len("/proc/"), "-")
+    for name in map(os.fspath, forgotten):
+        other = _NOWHERE.ljust(len(name), "-")[: len(name)]
         for encoding in ("utf-8", "utf-32-le"):
             data = data.replace(name.encode(encoding), other.encode(encoding))
     return Region(region.address, region.permissions, bytes(data))

@@ -47,6 +47,9 @@ PORTABLE = {
 }
 
 SECONDS = 60.0
+# A program that is to be reproducible is stopped at each of its system calls: where there are a
+# hundred thousand, as where objects become immortal, that takes ten times as long.
+TIMES_AS_LONG = 10
 
 
 def freeze(
@@ -55,7 +58,7 @@ def freeze(
     *,
     environment: Mapping[str, str] | None = None,
     trial: Mapping[str, str] | None = None,
-    forget: Path | None = None,
+    forget: Sequence[Path] = (),
     debug: Path | None = None,
     seconds: float = SECONDS,
     seed: bytes | None = None,
@@ -64,10 +67,11 @@ def freeze(
     """Run `command` up to its freeze point and write it as an executable file to `output`.
 
     It runs with a minimal environment of its own, to which `environment` is added, and has
-    `seconds` to get there. With `trial`, an environment, the frozen program is then run once
-    in an empty folder to learn which memory it writes to, and made faster by that. `forget` is
-    the path of a folder that the image must not know, such as a temporary one that anybody
-    could make again. `debug` is a file to write beside the image what a debugger has to know.
+    `seconds` to get there, or ten times as long with a `seed`. With `trial`, an environment, the
+    frozen program is then run once in an empty folder to learn which memory it writes to, and
+    made faster by that. `forget` are the paths of folders that the image must not know, such as a
+    temporary one that anybody could make again. `debug` is a file to write beside the image what
+    a debugger has to know.
     A `native` image may be faster than others, and not run on CPUs that lack what this one has.
     With a `seed` the same program gives the same image; who knows the seed can tell its addresses
     and random values. Returns what the program printed on its way to the freeze point.
@@ -79,7 +83,12 @@ def freeze(
     for path in filter(None, (output, debug)):
         if not path.parent.is_dir():
             raise CannotFreeze(f"there is no folder {path.parent} to write {path.name} to")
+    for path in forget:
+        if len(os.fspath(path)) <= len("/proc/"):
+            raise CannotFreeze(f"{path} is too short to be replaced by a path below /proc")
     chance = Chance(seed)
+    if chance.is_seeded:
+        seconds *= TIMES_AS_LONG
     token = chance.bytes(16)
     basis = ENVIRONMENT if native else ENVIRONMENT | PORTABLE
     environment = {**basis, **(environment or {}), FREEZE_POINT: token.hex()}

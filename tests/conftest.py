@@ -104,7 +104,7 @@ def freeze(
             umask=umask,
             capture_output=True,
             text=True,
-            timeout=60,
+            timeout=600,
             check=False,
         )
 

@@ -243,23 +243,38 @@ def test_what_finished_calls_left_on_the_stack_is_not_in_the_image(
 def test_a_forgotten_folder_stands_nowhere_in_the_image(
     freeze: Freeze, out: Path, tmp_path: Path
 ) -> None:
-    folder = tmp_path / "forgotten"
+    folder, other = tmp_path / "forgotten", tmp_path / "another"
     folder.mkdir()
     (folder / "program.py").write_text(
         "import os, signal, sys\n"
         "paths = [sys.path[0], __file__, str([sys.path[0]]), '\U0001f40d' + __file__]\n"
+        f"paths.append('{other}')\n"
         "os.kill(os.getpid(), signal.SIGSTOP)\n"
         "os.write(1, ascii(paths).encode())\n"
     )
     image = out / "image"
-    options = ["--forget", str(folder)]
+    options = ["--forget", str(folder), "--forget", str(other)]
     result = freeze(sys.executable, folder / "program.py", output=image, options=options)
     assert result.returncode == 0, result.stderr
     for encoding in ("utf-8", "utf-32-le"):
         assert str(folder).encode(encoding) not in image.read_bytes()
+        assert str(other).encode(encoding) not in image.read_bytes()
     answer = subprocess.run([image], capture_output=True, text=True, check=True).stdout
-    assert str(folder) not in answer
-    assert "/proc/frozen-" in answer
+    assert answer.count("/proc/frozen-") >= 5
+
+
+@pytest.mark.parametrize(("name", "in_its_place"), [("/marker7", b"/proc/fr"), ("/m", None)])
+def test_a_short_path_is_forgotten_or_refused(
+    freeze: Freeze, out: Path, name: str, in_its_place: bytes | None
+) -> None:
+    source = f"import os, signal; kept = '<{name}>'; os.kill(os.getpid(), signal.SIGSTOP)"
+    image = out / "image"
+    result = freeze(sys.executable, "-c", source, output=image, options=["--forget", name])
+    if in_its_place is None:
+        assert "/m is too short to be replaced" in result.stderr
+    else:
+        assert b"<" + in_its_place + b">" in image.read_bytes()
+        assert name.encode() not in image.read_bytes()
 
 
 def test_nothing_of_who_builds_it_is_in_a_python_programs_image(

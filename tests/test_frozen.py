@@ -204,6 +204,13 @@ def test_a_program_holds_nothing_of_who_built_it(cgi_bin: Path, name: str) -> No
             assert str(trace).encode(encoding) not in image
 
 
+def test_a_program_has_answered_its_warm_up(run: Run) -> None:
+    warmed_up = json_answer(run("probe", PATH_INFO="/warmed-up"))
+    assert len(warmed_up) > 1
+    assert {query for query, *_hooks in warmed_up} == {"1"}
+    assert "after 1" not in warmed_up[-1], "it came before the hooks for a new process"
+
+
 def test_it_answers_alone_in_an_empty_root(cgi_bin: Path, tmp_path: Path) -> None:
     if os.geteuid() != 0:
         pytest.skip("only root may chroot")

@@ -38,6 +38,9 @@ def versions_of_late_imports() -> dict[str, str]:
     }
 
 
+warmed_up: list[list[str]] = []
+
+
 def in_thread() -> str:
     result: list[str] = []
     thread = threading.Thread(target=lambda: result.append("ran"))
@@ -73,6 +76,11 @@ def handle(request: Request) -> Response:
             return json([stream and [stream.encoding, stream.isatty()] for stream in streams])
         case ["signals"]:
             return json([signal.getsignal(signal.SIGPIPE), signal.SIG_IGN])
+        case ["warm"]:
+            warmed_up.append([request.query.get("q", ""), *hooked.order])
+            return text("warm")
+        case ["warmed-up"]:
+            return json(warmed_up)
         case ["thread"]:
             return text(in_thread())
         case ["atexit"]:
@@ -90,4 +98,4 @@ def handle(request: Request) -> Response:
 
 
 if __name__ == "__main__":
-    run(handle)
+    run(handle, warmup=["/warm?q=1"])
