@@ -35,6 +35,10 @@ _RED_ZONE = 128
 # Scratch memory for system calls that return structures, below the red zone.
 _SCRATCH = 4096
 
+# SIGCANCEL and SIGSETXID, of which glibc lets nobody say what they do; it sets a handler when it
+# needs one. What posix_spawn(3) starts may ignore them, as its posix_spawn does that.
+_OF_GLIBC = {32, 33}
+
 # In place of a path that is forgotten; its beginning, where that is shorter.
 _NOWHERE = "/proc/frozen"
 
@@ -222,7 +226,8 @@ def _alternate_stack(tracee: Tracee, instruction: int, scratch: int) -> list[Sys
 
 def _signal_actions(tracee: Tracee, instruction: int, scratch: int) -> dict[int, bytes]:
     """The signals that are ignored or have a handler, each with its struct kernel_sigaction."""
-    numbers = procfs.signal_set(tracee.pid, "SigIgn") | procfs.signal_set(tracee.pid, "SigCgt")
+    ignored = procfs.signal_set(tracee.pid, "SigIgn") - _OF_GLIBC
+    numbers = ignored | procfs.signal_set(tracee.pid, "SigCgt")
     actions = {}
     for number in sorted(numbers):
         tracee.call(instruction, linux.SYS_RT_SIGACTION, number, 0, scratch, _SIGSET_SIZE)

@@ -90,6 +90,24 @@ def test_a_python_program_gives_the_same_bytes(
     assert digest(images[0]) == digest(images[1])
 
 
+def test_signals_that_are_glibcs_own_make_no_difference(
+    image_of: Callable[..., Path], compiled: Callable[..., Path]
+) -> None:
+    """What posix_spawn(3) starts may ignore them, and so may what that starts."""
+    ignore = (
+        "import ctypes, os, sys\n"
+        "ignored = ctypes.create_string_buffer((1).to_bytes(32, 'little'), 32)\n"
+        "for number in (32, 33):\n"
+        "    assert ctypes.CDLL(None).syscall(13, number, ignored, None, 8) == 0\n"
+        "os.execv(sys.argv[1], sys.argv[1:])\n"
+    )
+    images = [
+        image_of(compiled("hello.c"), options=SEED, prefix=prefix)
+        for prefix in ((), (sys.executable, "-c", ignore))
+    ]
+    assert digest(images[0]) == digest(images[1])
+
+
 def test_a_copy_at_the_same_place_gives_the_same_bytes(
     image_of: Callable[..., Path], tmp_path: Path
 ) -> None:
