@@ -254,7 +254,8 @@ def _build(app: App, work: Path, wanted: Wanted, jobs: int, report: Callable[[st
                     native=wanted.native,
                 )
         report("trying")
-        milliseconds, status = _try(result, app.trial)
+        milliseconds, answered = _try(result, app.trial)
+        status = "not asked" if app.is_script else answered
         size = result.stat().st_size
         built = Built(made_from, wanted.freeze, compiled.seconds, milliseconds, status, size)
         _write(record, built)

@@ -30,6 +30,9 @@ from nativecgi.streams import flush_streams
 # Where it is set a process runs no script, but what most scripts do: a build must not have effects.
 _TRIAL = "NATIVECGI_TRIAL"
 _STDIN, _STDOUT = 0, 1
+# What a module imports when it is used; not every Python has all of them.
+_DATABASES = ("dbm.sqlite3", "dbm.gnu", "dbm.ndbm", "dbm.dumb")
+_IMPORTED_LATER = {"dbm": _DATABASES, "shelve": _DATABASES}
 
 # What most scripts read. An upload would have tempfile look for a folder, which is a process's own.
 _FORM = b"name=Ann&note=a+b%21"
@@ -94,7 +97,8 @@ class process:  # noqa: N801  # written like a function
         os._exit(self._end() or status)
 
     def _prepare(self) -> Callable[[], None]:
-        for name in self._modules:
+        later = (name for module in self._modules for name in _IMPORTED_LATER.get(module, ()))
+        for name in (*self._modules, *later):
             # The script will see by itself that a module is not there, or fails.
             with suppress(Exception):
                 import_module(name)

@@ -4,5 +4,5 @@ import os
 
 from nativecgi.script import process
 
-with process(globals(), "cgi", "cgitb"):
+with process(globals(), "cgi", "cgitb", "shelve"):
     exec(compile(os.environ["SCRIPT"], "script.cgi", "exec"))
