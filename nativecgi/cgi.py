@@ -38,15 +38,14 @@ def exchange(
     report on sys.stderr that tells all; NATIVECGI_DEBUG=1 in `env` shows it on the page too.
     Raises nothing.
     """
-    omit_body = env.get("REQUEST_METHOD") == "HEAD"
-    nph = _nph(env) if "/nph-" in env.get("SCRIPT_NAME", "") else None
+    omit_body, nph = _form(env)
     is_timed = False
     left = 0.0
     try:
         length = content_length(env)
     except HTTPError as failure:
         if not env.get("CONTENT_LENGTH"):  # it is the coding: Apache ends the input with the body
-            _drain(BodyReader(stdin, None))
+            drain(BodyReader(stdin, None))
         return encode(refusal(failure), omit_body=omit_body, nph=nph)
     raw = BodyReader(stdin, length) if length != 0 else None
     body: BinaryIO = io.BufferedReader(raw) if raw else io.BytesIO()
@@ -59,11 +58,9 @@ def exchange(
     except BaseException as failure:
         if is_timed:
             deadline.stop()
-        text = report(failure, env)
-        log(text)
-        output = encode(_failed(failure, text, env), omit_body=omit_body, nph=nph)
+        output = failed(failure, env)
     if raw:
-        _drain(raw)
+        drain(raw)
     # Pieces are still to be made; all else is the client's time.
     if left and isinstance(output, Streamed) and output.rest is not None:
         deadline.start(left)
@@ -85,8 +82,19 @@ def _output(
         raise
 
 
-def _drain(raw: BodyReader) -> None:
-    """Apache's mod_cgid and fcgiwrap lose the answer of a program that leaves input unread."""
+def failed(failure: BaseException, env: Mapping[str, str]) -> bytes | Streamed:
+    """Report a failure on sys.stderr; returns the answer to a request that ended in it."""
+    omit_body, nph = _form(env)
+    text = report(failure, env)
+    log(text)
+    return encode(_error_page(failure, text, env), omit_body=omit_body, nph=nph)
+
+
+def drain(raw: BodyReader) -> None:
+    """Forget what is left of a body.
+
+    Apache's mod_cgid and fcgiwrap lose the answer of a program that leaves input unread.
+    """
     with suppress(OSError):
         raw.drain(DRAIN_LIMIT)
 
@@ -112,6 +120,12 @@ def report(failure: BaseException, env: Mapping[str, str], note: str = "") -> st
     return "\n".join(lines) + "\n"
 
 
+def _form(env: Mapping[str, str]) -> tuple[bool, str | None]:
+    """Whether an answer has no body to be sent, and the protocol if it is the client's as it is."""
+    is_nph = "/nph-" in env.get("SCRIPT_NAME", "")
+    return env.get("REQUEST_METHOD") == "HEAD", _nph(env) if is_nph else None
+
+
 def _nph(env: Mapping[str, str]) -> str | None:
     """The protocol, where the program's name says that its output is the client's (RFC 3875 5)."""
     name = env["SCRIPT_NAME"].rpartition("/")[2]
@@ -125,7 +139,7 @@ def _start_deadline(env: Mapping[str, str], limits: Limits | None) -> bool:
     return bool(seconds)
 
 
-def _failed(failure: BaseException, text: str, env: Mapping[str, str]) -> Response:
+def _error_page(failure: BaseException, text: str, env: Mapping[str, str]) -> Response:
     status = 504 if isinstance(failure, deadline.TimeLimitError) else 500
     if env.get("NATIVECGI_DEBUG") != "1":
         return error(status)

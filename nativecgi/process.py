@@ -98,11 +98,16 @@ def leave(status: int) -> NoReturn:
 
     Threads that are no daemons are waited for and atexit's functions are run.
     """
+    finish()
+    flush_streams()
+    os._exit(status)
+
+
+def finish() -> None:
+    """Wait for threads that are no daemons, and run atexit's functions."""
     if _thread._count():
         threading._shutdown()  # type: ignore[attr-defined]  # what Py_FinalizeEx calls
     atexit._run_exitfuncs()
-    flush_streams()
-    os._exit(status)
 
 
 def _terminate(_signal: int, _frame: FrameType | None) -> NoReturn:

@@ -195,6 +195,74 @@ def test_a_failed_build_leaves_no_record_of_an_older_one(
     assert not record.exists()
 
 
+# Old CGI scripts.
+
+
+def test_a_script_is_found_by_its_file(tmp_path: Path) -> None:
+    script = write(tmp_path / "guestbook.cgi", "")
+    (app,) = build.find_apps([], [str(script)])
+    assert app == build.App("guestbook", script, is_script=True)
+    names = [app.name for app in build.find_apps(["hello"], [str(script)])]
+    assert names == ["hello", "guestbook"]
+
+
+def test_a_script_that_does_not_exist_is_named() -> None:
+    with pytest.raises(build.BuildError, match=r"there is no script 'nonesuch\.cgi'"):
+        build.find_apps([], ["nonesuch.cgi"])
+
+
+def test_two_scripts_of_one_name_are_refused(tmp_path: Path) -> None:
+    one, other = write(tmp_path / "x.cgi", ""), write(tmp_path / "x.py", "")
+    with pytest.raises(build.BuildError, match=r"x\.cgi and .*x\.py would both become 'x'"):
+        build.find_apps([], [str(one), str(other)])
+
+
+def test_a_file_as_a_script_is_not_the_same_app(tmp_path: Path) -> None:
+    source = write(tmp_path / "x.py", "")
+    with pytest.raises(build.BuildError, match="would both become 'x'"):
+        build.find_apps([str(source)], [str(source)])
+    app, script = build.App("x", source), build.App("x", source, is_script=True)
+    compiled = build.Compiled(app.origin, build._tools_hash(), {}, 1.0)
+    assert build._is_current(compiled, app, build.Wanted(tmp_path))
+    assert not build._is_current(compiled, script, build.Wanted(tmp_path))
+
+
+@pytest.mark.parametrize(
+    ("source", "reason"),
+    [
+        ("import os\n\nprint 'Hello'\n", "is it of Python 2?"),
+        ("print()\n", "frozen above line 1, in a line that is empty or a comment: add one"),
+        ("import nonesuch\n\nprint()\n", "ModuleNotFoundError: No module named 'nonesuch'"),
+        ("import holder\n\nprint()\n", "descriptor 3 is open on socket:"),
+        ("import holder\n\nprint()\n", "docs/scripts.md"),
+    ],
+)
+def test_a_script_that_cannot_be_built_fails_at_once_with_its_own_reason(
+    build_apps: Builder, tmp_path: Path, source: str, reason: str
+) -> None:
+    write(tmp_path / "holder.py", "import socket\ns = socket.socket()\n")
+    script = write(tmp_path / "broken.cgi", source)
+    result = build_apps("--script", script)
+    assert result.returncode == 1
+    assert "broken was not built: " in result.stderr
+    assert reason in result.stderr
+    assert "uitka" not in result.stderr
+
+
+def test_a_script_is_rehearsed_and_tried_without_its_effects(tmp_path: Path) -> None:
+    work, effect = tmp_path / "work", tmp_path / "effect"
+    script = write(tmp_path / "x.cgi", f"import os\nimport beside\n\nopen({str(effect)!r}, 'w')\n")
+    write(tmp_path / "beside.py", "")
+    work.mkdir()
+    app = build.App("x", script, is_script=True)
+    build._copy_script(app, work, print)
+    build._freeze(build._plain_command(app, work), tmp_path / "x")
+    build._try(tmp_path / "x", app.trial)
+    assert not effect.exists()
+    subprocess.run([tmp_path / "x"], env={"REQUEST_METHOD": "GET"}, check=True)
+    assert effect.exists()
+
+
 # Side files for a debugger.
 
 
@@ -208,7 +276,7 @@ class Workshop:
         monkeypatch.setattr(build, "WORK", folder / "work")
         monkeypatch.setattr(build, "_compile", self.compile)
         monkeypatch.setattr(build, "_freeze", self.freeze)
-        monkeypatch.setattr(build, "_try", lambda _program: (1.0, "200"))
+        monkeypatch.setattr(build, "_try", lambda _program, _trial: (1.0, "200"))
 
     def compile(
         self, app: build.App, work: Path, wanted: build.Wanted, _jobs: int

@@ -122,6 +122,11 @@ EDGE = {
         "os.getpid os.register_at_fork os.urandom sys.argv sys.exc_info sys.excepthook "
         "sys.orig_argv"
     ),
+    "script.py": (
+        "os._exit os.close os.dup os.dup2 os.environ os.isatty os.lseek os.memfd_create os.open "
+        "os.write sys.__excepthook__ sys.__stdin__ sys.__stdout__ sys.argv sys.excepthook "
+        "sys.stdin sys.stdout"
+    ),
     "send.py": "os.fstat os.pread os.sendfile os.write",
     "streams.py": (
         "open os.dup os.dup2 os.fstat os.isatty os.open os.set_inheritable sys sys.stderr "

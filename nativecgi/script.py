@@ -1,0 +1,287 @@
+"""An old CGI script as a program: it reads standard input and prints its answer.
+
+The build puts all that follows the script's imports and definitions under
+`with nativecgi.script.process(globals()):`. There the program is frozen; each process goes on
+from there, with the standard streams as Python has them, and ends there.
+"""
+
+import _io
+import gc
+import io
+import os
+import sys
+import traceback
+from collections.abc import Callable, Iterator, Mapping, MutableMapping
+from contextlib import contextmanager, suppress
+from importlib import import_module
+from types import TracebackType
+from typing import Any, NoReturn
+
+from nativecgi.body import BodyReader, IncompleteBodyError
+from nativecgi.cgi import drain, failed, log, report
+from nativecgi.errors import HTTPError
+from nativecgi.freezepoint import reach
+from nativecgi.hooks import run_after_thaw
+from nativecgi.process import finish, forget_proxy
+from nativecgi.request import content_length
+from nativecgi.send import DisconnectedError, write
+from nativecgi.streams import flush_streams
+
+# Where it is set a process runs no script, but what most scripts do: a build must not have effects.
+_TRIAL = "NATIVECGI_TRIAL"
+_STDIN, _STDOUT = 0, 1
+# What a module imports when it is used; not every Python has all of them.
+_DATABASES = ("dbm.sqlite3", "dbm.gnu", "dbm.ndbm", "dbm.dumb")
+_IMPORTED_LATER = {"dbm": _DATABASES, "shelve": _DATABASES}
+
+# What most scripts read. An upload would have tempfile look for a folder, which is a process's own.
+_FORM = b"name=Ann&note=a+b%21"
+_PARTS = b'--x\r\nContent-Disposition: form-data; name="name"\r\n\r\nAnn\r\n--x--\r\n'
+_GET = {"REQUEST_METHOD": "GET", "QUERY_STRING": _FORM.decode()}
+_POST = {
+    "REQUEST_METHOD": "POST",
+    "CONTENT_TYPE": "application/x-www-form-urlencoded",
+    "CONTENT_LENGTH": str(len(_FORM)),
+}
+_POST_PARTS = {
+    "REQUEST_METHOD": "POST",
+    "CONTENT_TYPE": "multipart/form-data; boundary=x",
+    "CONTENT_LENGTH": str(len(_PARTS)),
+}
+
+
+class process:  # noqa: N801  # written like a function
+    """The process of a script, whose `namespace` is its module's: a context manager.
+
+    The freeze point is where the context is entered. `modules` are imported before it: modules of
+    the standard library that the script imports later. With `unbuffered` standard output is as by
+    `python -u`.
+
+    The context is not left: the process ends with it, as the interpreter would end it. Where
+    the script has raised something before any output, the answer is a page of status 500.
+    """
+
+    def __init__(self, namespace: dict[str, Any], *modules: str, unbuffered: bool = False) -> None:
+        self._namespace = namespace
+        self._modules = modules
+        self._before = dict(namespace)
+        self._env: MutableMapping[str, str] = {}
+        self._output = _output()
+        self._stdout = _text(self._output, unbuffered)
+        self._body: _Body | None = None
+        if getattr(sys.excepthook, "file", ...) is sys.stdout:  # cgitb's
+            sys.excepthook.file = self._stdout  # type: ignore[attr-defined]
+
+    def __enter__(self) -> None:
+        """Be frozen, and begin a process."""
+        self._env = reach(self._prepare)
+        self._begin()
+        try:
+            run_after_thaw()
+        except BaseException as failure:
+            self.__exit__(type(failure), failure, failure.__traceback__)
+        if _TRIAL in self._env:
+            _imitate_script()
+            self.__exit__(None, None, None)
+
+    def __exit__(
+        self,
+        _kind: type[BaseException] | None,
+        failure: BaseException | None,
+        _trace: TracebackType | None,
+    ) -> NoReturn:
+        """End the process."""
+        status = self._judge(failure)
+        _forget_frames(failure)
+        finish()
+        os._exit(self._end() or status)
+
+    def _prepare(self) -> Callable[[], None]:
+        later = (name for module in self._modules for name in _IMPORTED_LATER.get(module, ()))
+        for name in (*self._modules, *later):
+            # The script will see by itself that a module is not there, or fails.
+            with suppress(Exception):
+                import_module(name)
+        return self._rehearse
+
+    def _rehearse(self) -> None:
+        """Do what most scripts do, from nobody and to nobody."""
+        with _no_client(_FORM):
+            self._env = {**_POST, "SCRIPT_NAME": "/rehearsal"}
+            self._begin()
+            _imitate_script()
+            self._judge(None)
+            self._end()
+
+    def _begin(self) -> None:
+        """Have the streams, and what else a script expects, belong to this process."""
+        forget_proxy(self._env)
+        self._output.has_begun = False
+        if sys.argv:
+            self._namespace["__file__"] = os.path.abspath(sys.argv[0])
+        if sys.stdout is not None:
+            if os.isatty(_STDOUT):
+                self._stdout.reconfigure(line_buffering=True)
+            sys.stdout = sys.__stdout__ = self._stdout  # type: ignore[misc]
+        self._body = None
+        length = _length(self._env)
+        if length and sys.stdin is not None:
+            self._body = _Body(_STDIN, length)
+            sys.stdin = sys.__stdin__ = io.TextIOWrapper(  # type: ignore[misc]
+                io.BufferedReader(self._body), "utf-8", "surrogateescape"
+            )
+
+    def _judge(self, failure: BaseException | None) -> int:
+        """Report what a script has raised; returns the exit status."""
+        if failure is None:
+            return 0
+        if isinstance(failure, SystemExit):
+            return _exit_status(failure.code)
+        if sys.excepthook is not sys.__excepthook__:  # the script's, such as cgitb's
+            try:
+                sys.excepthook(type(failure), failure, failure.__traceback__)
+            except BaseException as another:
+                failure = another
+            else:
+                return 1
+        flush_streams()
+        if self._flush() and not self._output.has_begun:
+            self._answer(failure)
+        else:
+            log(report(failure, self._env, note=" (the answer is incomplete)"))
+        return 1
+
+    def _answer(self, failure: BaseException) -> None:
+        output = failed(failure, self._env)
+        if self._body:
+            drain(self._body)
+        if isinstance(output, bytes):
+            with suppress(DisconnectedError):
+                write(output, _STDOUT)
+
+    def _end(self) -> int:
+        """Close what the script has left open; returns 1 where its output could not be written."""
+        for name, value in list(self._namespace.items()):
+            if not name.startswith("__") and self._before.get(name) is not value:
+                self._namespace[name] = None  # as the interpreter does: what it held is finalized
+        gc.collect()
+        _flush_files()
+        if self._body:
+            drain(self._body)
+        flush_streams()
+        return 0 if self._flush() else 1
+
+    def _flush(self) -> bool:
+        """Whether all of the output has been written."""
+        try:
+            self._stdout.flush()
+        except OSError as error:
+            log(f"nativecgi: the answer could not be written: {error}\n")
+            return False
+        except ValueError:  # the script has closed or detached it
+            return True
+        return True
+
+
+class _Output(io.FileIO):
+    """Standard output, which knows whether there has been any."""
+
+    has_begun = False
+
+    def write(self, data: Any) -> int:
+        self.has_begun = True
+        return super().write(data)
+
+
+class _Body(BodyReader):
+    """A request's body as standard input: where it ends early it ends."""
+
+    def fileno(self) -> int:
+        return _STDIN
+
+    def readinto(self, buffer: bytearray | memoryview) -> int:  # type: ignore[override]
+        try:
+            return super().readinto(buffer)
+        except IncompleteBodyError:
+            return 0
+
+
+def _output() -> _Output:
+    if sys.stdout is None:  # it is closed, and what is printed goes nowhere
+        return _Output(os.devnull, "w")
+    return _Output(_STDOUT, "w", closefd=False)
+
+
+def _text(output: io.FileIO, unbuffered: bool) -> io.TextIOWrapper:
+    """As create_stdio in CPython's Python/pylifecycle.c makes standard output."""
+    return io.TextIOWrapper(
+        output if unbuffered else io.BufferedWriter(output),
+        encoding="utf-8",
+        errors="surrogateescape",
+        newline="\n",
+        write_through=unbuffered,
+    )
+
+
+def _length(env: Mapping[str, str]) -> int | None:
+    try:
+        return content_length(env)
+    except HTTPError:
+        return None
+
+
+def _exit_status(code: object) -> int:
+    """As Py_Main has it: what is no number is said to standard error."""
+    if code is None or isinstance(code, int):
+        return int(code or 0) & 0xFF
+    log(f"{code}\n")
+    return 1
+
+
+def _forget_frames(failure: BaseException | None) -> None:
+    """Drop what functions that have failed still hold, such as open files."""
+    while failure is not None:
+        traceback.clear_frames(failure.__traceback__)
+        failure = failure.__context__
+
+
+def _flush_files() -> None:
+    """Write what is still in the buffers of files that nobody has closed.
+
+    What the garbage collector lists is of this process alone: all else has been frozen.
+    """
+    for it in gc.get_objects():
+        if issubclass(type(it), _io._IOBase):
+            with suppress(Exception):
+                it.flush()
+
+
+def _imitate_script() -> None:
+    """Read forms and print a page, as most scripts do."""
+    os.environ.get("QUERY_STRING")
+    if cgi := sys.modules.get("cgi"):
+        cgi.FieldStorage(environ=_POST)
+        cgi.FieldStorage(environ=_GET).getvalue("name", "")
+        cgi.FieldStorage(io.BytesIO(_PARTS), environ=_POST_PARTS).getvalue("name", "")
+    sys.stdout.write("Status: 200 OK\nContent-Type: text/plain; charset=utf-8\n\n")
+    sys.stdout.write("Hello\n")
+
+
+@contextmanager
+def _no_client(body: bytes) -> Iterator[None]:
+    """Have `body` be standard input, and nobody read standard output."""
+    kept = os.dup(_STDIN), os.dup(_STDOUT)
+    streams = sys.stdin, sys.stdout, sys.__stdin__, sys.__stdout__
+    memory, nowhere = os.memfd_create("body"), os.open(os.devnull, os.O_WRONLY)
+    os.write(memory, body)
+    os.lseek(memory, 0, os.SEEK_SET)
+    os.dup2(memory, _STDIN)
+    os.dup2(nowhere, _STDOUT)
+    os.close(memory)
+    os.close(nowhere)
+    yield
+    os.dup2(kept[0], _STDIN)
+    os.dup2(kept[1], _STDOUT)
+    os.close(kept[0])
+    os.close(kept[1])
+    sys.stdin, sys.stdout, sys.__stdin__, sys.__stdout__ = streams  # type: ignore[misc]

@@ -1,0 +1,8 @@
+"""A CGI script whose lines are in the variable SCRIPT, behind its freeze point."""
+
+import os
+
+from nativecgi.script import process
+
+with process(globals(), "cgi", "cgitb", "shelve"):
+    exec(compile(os.environ["SCRIPT"], "script.cgi", "exec"))

@@ -1,0 +1,397 @@
+"""nativecgi.script: old CGI scripts as processes, run as a server would run them.
+
+What `run` runs is done twice: by the interpreter, and by a program that is frozen.
+"""
+
+import importlib.util
+import os
+import re
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+import cgiscript
+from tests.conftest import ROOT
+from tests.test_process import ERROR, GET, SECONDS, closing, read_until, rest, running
+
+Run = Callable[..., subprocess.CompletedProcess[bytes]]
+Write = Callable[[str], list[str]]
+
+HEAD = "import os, sys\n\nprint('Content-Type: text/plain\\n')\n"
+HEADER = b"Content-Type: text/plain\n\n"
+FAIL = "raise LookupError('<secret>')\n"
+
+# The environment in which a program is frozen.
+OPTIONS = ("-e", f"PYTHONPATH={ROOT}", "-e", "PYTHONWARNINGS=ignore")
+
+needs_cgi = pytest.mark.skipif(
+    importlib.util.find_spec("cgi") is None, reason="legacy-cgi is not installed"
+)
+
+
+@pytest.fixture
+def program(tmp_path: Path) -> Write:
+    """Writes a script, and gives the command that runs its copy."""
+
+    def write(source: str) -> list[str]:
+        script = tmp_path / "script.cgi"
+        script.write_text(source)
+        copy = tmp_path / "copy" / "script.cgi"
+        copy.parent.mkdir(exist_ok=True)
+        copy.write_text(cgiscript.freezable(script).source)
+        return [sys.executable, "-Wignore", str(copy)]
+
+    return write
+
+
+@pytest.fixture(params=["plain", "frozen"])
+def run(request: pytest.FixtureRequest, program: Write, programs: Path, tmp_path: Path) -> Run:
+    """Runs a script in a folder of its own until it ends; `env` comes on top of the request's."""
+    is_frozen = request.param == "frozen"
+    if is_frozen:
+        frozen = request.getfixturevalue("frozen")
+        image = frozen(Path(sys.executable), programs / "script.py", options=OPTIONS)
+
+    def run_(source: str, stdin: bytes = b"", **env: str) -> subprocess.CompletedProcess[bytes]:
+        return subprocess.run(
+            [image] if is_frozen else program(source),
+            input=stdin,
+            env=GET | env | ({"SCRIPT": source} if is_frozen else {}),
+            cwd=tmp_path,
+            capture_output=True,
+            timeout=SECONDS,
+            check=False,
+        )
+
+    return run_
+
+
+def post(body: bytes, content_type: str = "application/x-www-form-urlencoded") -> dict[str, str]:
+    """What comes on top for a POST."""
+    length = str(len(body))
+    return {"REQUEST_METHOD": "POST", "CONTENT_LENGTH": length, "CONTENT_TYPE": content_type}
+
+
+# --- output ---
+
+
+def test_what_a_script_prints_is_the_answer(run: Run) -> None:
+    done = run(HEAD + "print('Zoë \\udcff')\n")
+    assert (done.returncode, done.stdout) == (0, HEADER + "Zoë ".encode() + b"\xff\n")
+    assert done.stderr == b""
+
+
+def test_text_and_bytes(run: Run) -> None:
+    source = "print('text')\nsys.stdout.flush()\nsys.stdout.buffer.write(b'\\0bytes')\n"
+    assert run(HEAD + source).stdout == HEADER + b"text\n\0bytes"
+
+
+def test_a_child_processes_output_is_where_it_was_made(run: Run) -> None:
+    source = "sys.stdout.flush()\nos.system('echo child')\nprint('parent')\n"
+    assert run(HEAD + source).stdout == HEADER + b"child\nparent\n"
+
+
+def test_output_is_buffered_as_pythons_is(run: Run) -> None:
+    source = "os.write(1, b'early ')\nprint('late')\n"
+    assert run("import os\n\nprint('later')\n" + source).stdout == b"early later\nlate\n"
+
+
+def test_output_is_not_buffered_where_the_first_line_says_so(program: Write) -> None:
+    source = "print('first', end=' ')\nos.write(1, b'second ')\nsys.stdout.buffer.write(b'third')\n"
+    command = program("#!/usr/bin/python3 -u\nimport os, sys\n\n" + source)
+    done = subprocess.run(command, env=GET, capture_output=True, timeout=SECONDS, check=False)
+    assert done.stdout == b"first second third"
+
+
+def test_a_stream_that_the_script_puts_in_place_is_written_out(run: Run) -> None:
+    source = "import io\nsys.stdout = io.TextIOWrapper(sys.stdout.buffer, 'latin-1')\nprint('Zoë')"
+    assert run("import sys\n\n" + source).stdout == "Zoë\n".encode("latin-1")
+
+
+@pytest.mark.parametrize("more", ["", FAIL])
+def test_a_stream_may_be_taken_apart(run: Run, more: str) -> None:
+    source = "import io\nsys.stdout = io.TextIOWrapper(sys.stdout.detach(), 'latin-1')\n"
+    done = run("import sys\n\n" + source + "print('Zoë')\n" + more)
+    assert done.stdout == "Zoë\n".encode("latin-1")
+
+
+@pytest.mark.parametrize("more", ["", FAIL])
+def test_a_stream_may_be_closed(run: Run, more: str) -> None:
+    assert run(HEAD + "sys.stdout.close()\n" + more).stdout == HEADER
+
+
+def test_a_stream_that_the_script_keeps_is_written_out(run: Run) -> None:
+    source = "import io\nout = io.TextIOWrapper(sys.stdout.buffer, 'latin-1')\nout.write('Zoë')"
+    assert run("import sys\n\n" + source).stdout == "Zoë".encode("latin-1")
+
+
+@pytest.mark.parametrize("flag", ["", " -u"])
+def test_a_client_that_has_gone_is_a_line_and_status_1(program: Write, flag: str) -> None:
+    reader, writer = os.pipe()
+    os.close(reader)
+    done = subprocess.run(
+        program(f"#!/usr/bin/python3{flag}\n{HEAD}"),
+        env=GET,
+        stdout=writer,
+        stderr=subprocess.PIPE,
+        timeout=SECONDS,
+        check=False,
+    )
+    os.close(writer)
+    assert done.returncode == 1
+    assert done.stderr.count(b"[Errno 32] Broken pipe") >= 1
+
+
+@pytest.mark.parametrize("redirection", [">&-", "<&-", "2>&-", "</dev/null", ">/dev/null"])
+def test_streams_may_be_closed(program: Write, redirection: str) -> None:
+    command = program(HEAD)
+    done = closing(redirection, [command[0], command[2]])
+    assert done.returncode == 0
+
+
+def test_a_terminal_sees_each_line(program: Write) -> None:
+    terminal, end = os.openpty()
+    source = "print('one')\nsys.stdin.readline()\n"
+    with subprocess.Popen(
+        program("import sys\n\n" + source), env=GET, stdin=subprocess.PIPE, stdout=end
+    ) as process:
+        assert os.read(terminal, 100) == b"one\r\n"
+        assert process.stdin
+        process.stdin.close()
+    os.close(terminal)
+    os.close(end)
+
+
+# --- the request ---
+
+ECHO = HEAD + "print(repr(sys.stdin.read()))\n"
+
+
+def test_the_body_is_standard_input(run: Run) -> None:
+    body = "Zoë".encode()
+    assert run(ECHO, body, **post(body)).stdout == HEADER + "'Zoë'\n".encode()
+
+
+def test_a_body_without_a_length_is_standard_input(run: Run) -> None:
+    assert run(ECHO, b"body").stdout == HEADER + b"'body'\n"
+
+
+def test_a_body_ends_at_its_length(program: Write) -> None:
+    with running(program(ECHO), **post(b"12345")) as process:
+        assert process.stdin
+        process.stdin.write(b"12345, and the input stays open")
+        assert read_until(process.stdout, b"'12345'\n")
+
+
+@pytest.mark.parametrize("length", ["100", "x", "-1"])
+def test_a_body_of_another_length_is_what_there_is(run: Run, length: str) -> None:
+    done = run(ECHO, b"body", **post(b"") | {"CONTENT_LENGTH": length})
+    assert (done.returncode, done.stdout) == (0, HEADER + b"'body'\n")
+
+
+def test_standard_input_has_a_descriptor(run: Run) -> None:
+    source = "import subprocess\nsys.stdout.flush()\nsubprocess.run(['cat'], stdin=sys.stdin)\n"
+    done = run(HEAD + source, b"body", **post(b"body"))
+    assert done.stdout == HEADER + b"body"
+
+
+@pytest.mark.parametrize("source", [HEAD, HEAD + "sys.stdin.read(10)\n", "import os\n\n1 / 0\n"])
+def test_an_unread_body_is_drained(program: Write, source: str) -> None:
+    body = b"x" * 1_000_000
+    with running(program(source), **post(body)) as process:
+        assert process.stdin
+        process.stdin.write(body)  # more than a pipe holds
+        assert rest(process.stdout)
+
+
+def test_the_environment_is_the_requests(run: Run) -> None:
+    done = run(HEAD + "print(os.environ['QUERY_STRING'])\n", QUERY_STRING="a=1")
+    assert done.stdout == HEADER + b"a=1\n"
+
+
+def test_a_clients_proxy_is_not_the_scripts(run: Run) -> None:
+    source = "print(os.environ.get('HTTP_PROXY'), os.getenv('HTTP_PROXY'))\n"
+    done = run(HEAD + source, HTTP_PROXY="http://evil.example")
+    assert done.stdout == HEADER + b"None None\n"
+
+
+def test_a_script_knows_its_file_and_is_the_main_program(program: Write) -> None:
+    source = "class A: pass\nprint(__file__ == os.path.abspath(sys.argv[0]), A.__module__)\n"
+    command = [*program(HEAD + source), "argument"]
+    done = subprocess.run(command, env=GET, capture_output=True, timeout=SECONDS, check=False)
+    assert done.stdout == HEADER + b"True __main__\n"
+
+
+@needs_cgi
+@pytest.mark.parametrize(
+    ("env", "body"),
+    [
+        ({"QUERY_STRING": "name=Ann"}, b""),
+        (post(b"name=Ann"), b"name=Ann"),
+        (
+            post(
+                b'--x\r\nContent-Disposition: form-data; name="name"\r\n\r\nAnn\r\n--x--\r\n',
+                "multipart/form-data; boundary=x",
+            ),
+            b'--x\r\nContent-Disposition: form-data; name="name"\r\n\r\nAnn\r\n--x--\r\n',
+        ),
+    ],
+)
+def test_a_form(run: Run, env: dict[str, str], body: bytes) -> None:
+    source = "import cgi\nform = cgi.FieldStorage()\nprint(form.getvalue('name'))\n"
+    assert run(HEAD + source, body, **env).stdout == HEADER + b"Ann\n"
+
+
+# --- the end ---
+
+
+@pytest.mark.parametrize(
+    ("code", "status"),
+    [("", 0), ("0", 0), ("3", 3), ("None", 0), ("True", 1), ("-1", 255), ("256", 0)],
+)
+def test_the_exit_status_is_the_scripts(run: Run, code: str, status: int) -> None:
+    done = run(f"{HEAD}sys.exit({code})\n")
+    assert (done.returncode, done.stdout, done.stderr) == (status, HEADER, b"")
+
+
+def test_a_reason_to_exit_is_in_the_error_log(run: Run) -> None:
+    done = run(HEAD + "def f(): raise SystemExit('no such page')\nf()\n")
+    assert (done.returncode, done.stdout, done.stderr) == (1, HEADER, b"no such page\n")
+
+
+def test_the_end_comes_with_all_that_belongs_to_it(run: Run) -> None:
+    done = run(
+        HEAD
+        + """
+import atexit, threading, time
+atexit.register(print, "atexit")
+def work():
+    time.sleep(0.05)
+    print("thread")
+threading.Thread(target=work).start()
+class Thing:
+    def __del__(self):
+        print("finalized")
+thing = Thing()
+def f():
+    other = Thing()
+    try:
+        1 / 0
+    finally:
+        sys.exit()
+f()
+"""
+    )
+    assert done.stdout == HEADER + b"finalized\nthread\natexit\nfinalized\n"
+
+
+@pytest.mark.parametrize(
+    "source",
+    [
+        "out = open('file', 'w')\nout.write('text')\n",
+        "out = open('file', 'w')\nout.write('text')\nraise LookupError\n",
+        "def f():\n    out = open('file', 'w')\n    out.write('text')\n    sys.exit()\nf()\n",
+        "out = open('file', 'wb')\nout.write(b'text')\nos.kept = out\n",
+        "class A: pass\na = A()\na.a = a\na.out = open('file', 'w')\na.out.write('text')\n",
+    ],
+)
+def test_a_file_that_is_left_open_is_written(run: Run, tmp_path: Path, source: str) -> None:
+    run(HEAD + source)
+    assert (tmp_path / "file").read_text() == "text"
+
+
+def test_a_shelf_that_is_left_open_is_written(run: Run, tmp_path: Path) -> None:
+    source = "import shelve\nshelf = shelve.open('shelf', writeback=True)\n"
+    run(HEAD + source + "shelf.setdefault('a', []).append(1)\n")
+    assert run(HEAD + source + "print(shelf['a'])\n").stdout == HEADER + b"[1]\n"
+
+
+def test_what_a_shelf_imports_has_been_imported(
+    frozen: Callable[..., Path], programs: Path
+) -> None:
+    source = HEAD + "print('dbm.dumb' in sys.modules)\n"
+    done = subprocess.run(
+        [frozen(Path(sys.executable), programs / "script.py", options=OPTIONS)],
+        env=GET | {"SCRIPT": source},
+        capture_output=True,
+        check=False,
+    )
+    assert done.stdout == HEADER + b"True\n"
+
+
+# --- failures ---
+
+
+def test_a_failure_before_any_output_is_500(run: Run) -> None:
+    done = run("import os\n\n" + FAIL, PATH_INFO="/a")
+    assert (done.returncode, done.stdout) == (1, ERROR)
+    first, second, *_lines, last = done.stderr.decode().splitlines()
+    assert first == "nativecgi: GET /cgi-bin/program/a: LookupError: <secret>"
+    assert second == "  Traceback (most recent call last):"
+    assert re.search(r'    File ".*script.cgi", line 3, in <module>\n', done.stderr.decode())
+    assert last == "  LookupError: <secret>"
+
+
+def test_a_failure_is_shown_escaped_when_debugging(run: Run) -> None:
+    done = run("import os\n\n" + FAIL, NATIVECGI_DEBUG="1")
+    assert done.stdout.startswith(b"Status: 500 ")
+    assert b"LookupError: &lt;secret&gt;" in done.stdout
+
+
+def test_a_failure_of_head_has_no_body(run: Run) -> None:
+    done = run("import os\n\n" + FAIL, REQUEST_METHOD="HEAD")
+    assert done.stdout == ERROR.removesuffix(b"Internal Server Error\n")
+
+
+@pytest.mark.parametrize("more", ["", "sys.stdout.flush()\n", "print('x' * 100_000)\n"])
+def test_a_failure_after_output_leaves_it_as_it_is(run: Run, more: str) -> None:
+    done = run(HEAD + more + FAIL)
+    assert done.returncode == 1
+    assert done.stdout.startswith(HEADER)
+    assert b"Status" not in done.stdout
+    first = done.stderr.partition(b"\n")[0]
+    assert first.endswith(b" LookupError: <secret> (the answer is incomplete)")
+
+
+@needs_cgi
+def test_cgitb_shows_a_failure(run: Run) -> None:
+    done = run("import cgitb\ncgitb.enable()\n\nprint('Content-Type: text/html\\n')\n" + FAIL)
+    assert (done.returncode, done.stderr) == (1, b"")
+    assert done.stdout.startswith(b"Content-Type: text/html\n\n")
+    assert b"LookupError" in done.stdout
+
+
+def test_a_hook_of_the_scripts_that_fails_is_a_failure(run: Run) -> None:
+    done = run("import sys\n\ndef hook(*_): 1 / 0\nsys.excepthook = hook\n" + FAIL)
+    assert done.stdout == ERROR
+    assert b"ZeroDivisionError" in done.stderr
+    assert b"LookupError" in done.stderr
+
+
+def test_a_failure_in_a_child_process_is_its_own(run: Run) -> None:
+    source = "sys.stdout.flush()\nif not os.fork(): 1 / 0\nos.wait()\nprint('parent')\n"
+    done = run(HEAD + source)
+    assert (done.returncode, done.stdout) == (0, HEADER + b"parent\n")
+
+
+# --- trials ---
+
+
+def test_a_trial_runs_nothing_of_the_script(run: Run, tmp_path: Path) -> None:
+    done = run("import os\n\nopen('file', 'w')\n", NATIVECGI_TRIAL="1")
+    assert done.stdout.startswith(b"Status: 200 OK\n")
+    assert done.returncode == 0
+    assert not (tmp_path / "file").exists()
+
+
+def test_it_ends_quickly_with_a_daemon(run: Run) -> None:
+    source = (
+        "import threading, time\nthreading.Thread(target=time.sleep, args=(9,), daemon=1).start()"
+    )
+    started = time.monotonic()
+    assert run(HEAD + source).stdout == HEADER
+    assert time.monotonic() - started < 9
