@@ -1,8 +1,8 @@
 """Builds apps into CGI programs of one file: `python build.py [APP...] [-o DIR]`.
 
-An app goes through four stages: it is rehearsed (run by plain Python up to its freeze point, so
-that what is wrong with it shows at once), compiled by Nuitka, frozen, and tried. What has not
-changed since the last build is not built again.
+What an app requires is installed for it. It then goes through four stages: it is rehearsed (run by
+plain Python up to its freeze point, so that what is wrong with it shows at once), compiled by
+Nuitka, frozen, and tried. What has not changed since the last build is not built again.
 """
 
 import argparse
@@ -31,6 +31,7 @@ from rich.console import Console
 from rich.progress import Progress, SpinnerColumn, TaskID, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
+from environments import Environment, EnvironmentFailed, environment
 from freezer import THEN, Unsupported, require_support
 
 ROOT = Path(__file__).resolve().parent
@@ -105,6 +106,7 @@ class Compiled(msgspec.Struct):
     seconds: float
     has_names: bool = False  # of its functions, for a debugger
     is_all: bool = False  # what an app imports is compiled, too
+    environment: str = ""  # of packages that the app requires
 
 
 class Built(msgspec.Struct):
@@ -182,18 +184,20 @@ def _locked(work: Path) -> Iterator[None]:
 def _build(app: App, work: Path, wanted: Wanted, jobs: int, report: Callable[[str], None]) -> Built:
     record = work / "compiled.json"
     compiled = _read(record, Compiled)
-    if compiled is None or not _is_current(compiled, app, wanted):
+    packages = _environment(app, work, report)
+    if compiled is None or not _is_current(compiled, app, wanted, packages):
         if wanted.freeze:
             report("rehearsing")
             with tempfile.TemporaryDirectory(prefix="nativecgi-") as folder:
-                _freeze(_plain_command(app), Path(folder, app.name))
+                _freeze(_plain_command(app, packages), Path(folder, app.name))
         report("compiling")
         record.unlink(missing_ok=True)  # what it speaks of is about to change
-        compiled = _compile(app, work, wanted, jobs)
+        compiled = _compile(app, work, wanted, packages, jobs)
         _write(record, compiled)
 
     seed = None if wanted.secret is None else _seed(compiled, wanted.secret)
     compilation = [compiled.sources, compiled.tools, compiled.has_names, compiled.is_all]
+    compilation.append(compiled.environment)
     made_from = _hash(msgspec.json.encode([compilation, _freezer_hash(), seed, wanted.native]))
     program = work / f"{app.name}.dist" / app.name
     frozen, side_file = work / f"{app.name}.frozen", _side_file(app, work)
@@ -220,6 +224,13 @@ def _build(app: App, work: Path, wanted: Wanted, jobs: int, report: Callable[[st
         _write(record, built)
     _place(result, wanted.output / app.name, is_folder=not wanted.freeze)
     return built
+
+
+def _environment(app: App, work: Path, report: Callable[[str], None]) -> Environment:
+    try:
+        return environment(app.source, work / "venv", partial(report, "installing"))
+    except EnvironmentFailed as error:
+        raise BuildError(str(error)) from None
 
 
 def _place(result: Path, target: Path, *, is_folder: bool) -> None:
@@ -254,19 +265,19 @@ def _same_file(one: Path, copy: Path) -> bool:
     return (first.st_size, first.st_mtime_ns) == (second.st_size, second.st_mtime_ns)
 
 
-def _plain_command(app: App) -> list[str]:
+def _plain_command(app: App, packages: Environment) -> list[str]:
     if app.source.is_dir():
         code = f"import sys, runpy; sys.path.insert(0, {str(app.source.parent)!r}); "
         code += f"runpy.run_module({app.name!r}, run_name='__main__', alter_sys=True)"
-        return [sys.executable, "-c", code]
-    return [sys.executable, str(app.source)]
+        return [str(packages.python), "-c", code]
+    return [str(packages.python), str(app.source)]
 
 
-def _compile(app: App, work: Path, wanted: Wanted, jobs: int) -> Compiled:
+def _compile(app: App, work: Path, wanted: Wanted, packages: Environment, jobs: int) -> Compiled:
     log, xml = work / "nuitka.log", work / "report.xml"
     names = wanted.debug is not None
     command = [
-        *(sys.executable, "-m", "nuitka", *NUITKA_OPTIONS),
+        *(str(packages.python), "-m", "nuitka", *NUITKA_OPTIONS),
         *(f"--jobs={jobs}", f"--output-dir={work}", f"--output-filename={app.name}"),
         f"--report={xml}",
         *(DEBUG_OPTIONS if names else ()),
@@ -290,28 +301,38 @@ def _compile(app: App, work: Path, wanted: Wanted, jobs: int) -> Compiled:
     if result.returncode:
         raise BuildError(f"Nuitka could not compile it; see {log}")
     seconds = time.monotonic() - started
-    sources = {str(path): _file_hash(path) for path in _sources(xml)}
-    return Compiled(str(app.source), _tools_hash(), sources, seconds, names, wanted.compile_all)
+    sources = {str(path): _file_hash(path) for path in _sources(xml, packages.prefix)}
+    return Compiled(
+        str(app.source),
+        _tools_hash(),
+        sources,
+        seconds,
+        names,
+        wanted.compile_all,
+        packages.made_from,
+    )
 
 
-def _sources(xml: Path) -> Iterator[Path]:
+def _sources(xml: Path, prefix: Path) -> Iterator[Path]:
     """The files that Nuitka compiled or included, but for the standard library's modules."""
     report = ElementTree.parse(xml).getroot()
     for part in (*report.iter("module"), *report.iter("included_dll"), *report.iter("data_file")):
         path = (part.get("source_path") or part.get("source") or "").replace(
-            "${sys.prefix}", sys.prefix
+            "${sys.prefix}", str(prefix)
         )
         if path and not path.startswith("${"):
             source = Path(path).expanduser()  # Nuitka writes ~ for the home folder
-            if source.exists():  # with multiprocessing there are modules that Nuitka has made up
+            # With multiprocessing there are modules that Nuitka has made up, and a package may
+            # be but a folder.
+            if source.is_file():
                 yield source
 
 
-def _is_current(compiled: Compiled, app: App, wanted: Wanted) -> bool:
+def _is_current(compiled: Compiled, app: App, wanted: Wanted, packages: Environment) -> bool:
     """Whether it is what a compilation would make now; names nobody asks for do no harm."""
     return (
-        (compiled.app, compiled.tools, compiled.is_all)
-        == (str(app.source), _tools_hash(), wanted.compile_all)
+        (compiled.app, compiled.tools, compiled.is_all, compiled.environment)
+        == (str(app.source), _tools_hash(), wanted.compile_all, packages.made_from)
         and (compiled.has_names or wanted.debug is None)
         and all(
             Path(path).exists() and _file_hash(Path(path)) == digest
