@@ -72,6 +72,9 @@ HOOKS = (
     "@before_freeze, what belongs after it under @after_thaw, or into the handler."
 )
 
+# What is a module or made from one; what else is in the folder of a package is data.
+CODE = {".py", ".pyc", ".pyi", ".so"}
+
 DONE, FAILED = "done", "failed"
 
 T = TypeVar("T")
@@ -199,7 +202,7 @@ def _build(app: App, work: Path, wanted: Wanted, jobs: int, report: Callable[[st
     compilation = [compiled.sources, compiled.tools, compiled.has_names, compiled.is_all]
     compilation.append(compiled.environment)
     made_from = _hash(msgspec.json.encode([compilation, _freezer_hash(), seed, wanted.native]))
-    program = work / f"{app.name}.dist" / app.name
+    program = work / f"{app.name}.dist" / _program_name(app)
     frozen, side_file = work / f"{app.name}.frozen", _side_file(app, work)
     result, made = (frozen, (frozen, side_file)) if wanted.freeze else (program, (program,))
     record = work / ("frozen.json" if wanted.freeze else "plain.json")
@@ -226,6 +229,11 @@ def _build(app: App, work: Path, wanted: Wanted, jobs: int, report: Callable[[st
     return built
 
 
+def _program_name(app: App) -> str:
+    """The file's name beside the folders of data that packages have: a name of none of them."""
+    return f"{app.name}.bin"
+
+
 def _environment(app: App, work: Path, report: Callable[[str], None]) -> Environment:
     try:
         return environment(app.source, work / "venv", partial(report, "installing"))
@@ -242,7 +250,7 @@ def _place(result: Path, target: Path, *, is_folder: bool) -> None:
         shutil.rmtree(folder, ignore_errors=True)
         shutil.copytree(result.parent, folder)
         new.unlink(missing_ok=True)
-        new.symlink_to(Path(folder.name, target.name))
+        new.symlink_to(Path(folder.name, result.name))
     elif not target.is_symlink() and target.exists() and _same_file(result, target):
         return
     else:
@@ -278,10 +286,12 @@ def _compile(app: App, work: Path, wanted: Wanted, packages: Environment, jobs: 
     names = wanted.debug is not None
     command = [
         *(str(packages.python), "-m", "nuitka", *NUITKA_OPTIONS),
-        *(f"--jobs={jobs}", f"--output-dir={work}", f"--output-filename={app.name}"),
+        *(f"--jobs={jobs}", f"--output-dir={work}", f"--output-filename={_program_name(app)}"),
         f"--report={xml}",
         *(DEBUG_OPTIONS if names else ()),
+        f"--user-plugin={PLUGINS / 'include_data.py'}",
         *([] if wanted.compile_all else [f"--user-plugin={PLUGINS / 'keep_bytecode.py'}"]),
+        *(f"--include-data-files={file}={place}" for file, place in _data_files(app)),
         *(["--python-flag=-m"] if app.source.is_dir() else []),
         str(app.source),
     ]
@@ -328,12 +338,24 @@ def _sources(xml: Path, prefix: Path) -> Iterator[Path]:
                 yield source
 
 
+def _data_files(app: App) -> Iterator[tuple[Path, Path]]:
+    """The files in a package's folder that are no code, and where they go: beside the program."""
+    if app.source.is_dir():
+        for file in sorted(app.source.rglob("*")):
+            place = file.relative_to(app.source.parent)
+            # What is hidden may be secret, such as .env.
+            is_hidden = any(part.startswith((".", "__pycache__")) for part in place.parts)
+            if file.is_file() and file.suffix not in CODE and not is_hidden:
+                yield file, place
+
+
 def _is_current(compiled: Compiled, app: App, wanted: Wanted, packages: Environment) -> bool:
     """Whether it is what a compilation would make now; names nobody asks for do no harm."""
     return (
         (compiled.app, compiled.tools, compiled.is_all, compiled.environment)
         == (str(app.source), _tools_hash(), wanted.compile_all, packages.made_from)
         and (compiled.has_names or wanted.debug is None)
+        and all(str(file) in compiled.sources for file, _place in _data_files(app))
         and all(
             Path(path).exists() and _file_hash(Path(path)) == digest
             for path, digest in compiled.sources.items()

@@ -151,6 +151,26 @@ def test_a_changed_source_is_noticed(tmp_path: Path) -> None:
     assert not build._is_current(compiled, app, build.Wanted(tmp_path), OWN)
 
 
+def test_a_package_s_files_are_in_the_program_but_for_hidden_ones(tmp_path: Path) -> None:
+    package = write(tmp_path / "shop" / "__main__.py", HELLO).parent
+    for name in (".env", ".git/config", "x.pyc", "__pycache__/y.txt", "templates/page.html", "z"):
+        write(package / name, "")
+    assert list(build._data_files(build.App("shop", package))) == [
+        (package / "templates" / "page.html", Path("shop", "templates", "page.html")),
+        (package / "z", Path("shop", "z")),
+    ]
+    assert not list(build._data_files(build.App("shop", package / "__main__.py")))
+
+
+def test_a_new_file_of_a_package_is_noticed(tmp_path: Path) -> None:
+    package = write(tmp_path / "shop" / "__main__.py", HELLO).parent
+    app, wanted = build.App("shop", package), build.Wanted(tmp_path)
+    compiled = build.Compiled(str(package), build._tools_hash(), {}, 1.0)
+    assert build._is_current(compiled, app, wanted, OWN)
+    write(package / "static" / "style.css", "")
+    assert not build._is_current(compiled, app, wanted, OWN)
+
+
 def test_a_changed_library_file_is_noticed_by_every_program(cgi_bin: Path) -> None:
     assert (cgi_bin / "hello").exists()
     for app in build.find_apps([]):
@@ -217,7 +237,7 @@ class Workshop:
         names, everything = wanted.debug is not None, wanted.compile_all
         step = "compile all" if everything else "compile"
         self.steps.append(f"{step} with names" if names else step)
-        write(work / "hello.dist" / "hello", "program")
+        write(work / "hello.dist" / "hello.bin", "program")
         tools = build._tools_hash()
         return build.Compiled(
             str(app.source), tools, {}, 1.0, names, everything, packages.made_from
