@@ -291,6 +291,8 @@ def _compile(app: App, work: Path, wanted: Wanted, packages: Environment, jobs: 
         *(DEBUG_OPTIONS if names else ()),
         f"--user-plugin={PLUGINS / 'include_data.py'}",
         *([] if wanted.compile_all else [f"--user-plugin={PLUGINS / 'keep_bytecode.py'}"]),
+        # Else it has what compiled code asks for, and packages' bytecode asks for their versions.
+        *(f"--include-distribution-metadata={name}" for name in packages.distributions()),
         *(f"--include-data-files={file}={place}" for file, place in _data_files(app)),
         *(["--python-flag=-m"] if app.source.is_dir() else []),
         str(app.source),

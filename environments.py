@@ -14,7 +14,7 @@ import sys
 import sysconfig
 import tomllib
 from collections.abc import Callable
-from importlib.metadata import requires
+from importlib.metadata import distributions, requires
 from pathlib import Path
 
 import msgspec
@@ -44,6 +44,11 @@ class Environment(msgspec.Struct, frozen=True):
     python: Path
     prefix: Path
     made_from: str = ""  # the hash of what the app requires; empty for the build's own
+
+    def distributions(self) -> list[str]:
+        """The names of what was installed for the app; none in the build's own."""
+        folder = [str(_packages(self.prefix))] if self.made_from else []
+        return sorted(found.metadata["Name"] for found in distributions(path=folder))
 
 
 OWN = Environment(Path(sys.executable), Path(sys.prefix))
@@ -126,10 +131,13 @@ def _make(made: Environment, requirements: str, file: Path | None) -> None:
         # In the place that it was found in: it may name other files.
         *("--constraint", str(constraints), "--requirement", str(file or listed)),
     )
-    scheme = {"base": str(made.prefix), "platbase": str(made.prefix)}
-    packages = Path(sysconfig.get_path("purelib", "venv", scheme))
     # Behind the app's own packages, so of those that are in both its own count.
-    (packages / "build.pth").write_text(f"{sysconfig.get_path('purelib')}\n{ROOT}\n")
+    (_packages(made.prefix) / "build.pth").write_text(f"{sysconfig.get_path('purelib')}\n{ROOT}\n")
+
+
+def _packages(prefix: Path) -> Path:
+    scheme = {"base": str(prefix), "platbase": str(prefix)}
+    return Path(sysconfig.get_path("purelib", "venv", scheme))
 
 
 def _constraints() -> list[str]:

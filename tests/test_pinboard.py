@@ -42,6 +42,10 @@ def test_templates_are_in_the_file(board: Client) -> None:
     assert "<h1>Pinboard</h1>" in answer.text
 
 
+def test_versions_of_packages_are_in_the_file(board: Client) -> None:
+    assert "<p>Flask 3.1.2</p>" in board.get("/").text
+
+
 def test_static_files_are_in_the_file(board: Client) -> None:
     source = ROOT / "examples" / NAME / "static" / "pinboard.css"
     answer = board.get("/static/pinboard.css")

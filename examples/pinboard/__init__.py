@@ -5,6 +5,7 @@ PINBOARD_DB is the path of its database, PINBOARD_KEY of a file with the key tha
 
 import os
 import sqlite3
+from importlib.metadata import version
 from importlib.resources import files
 from pathlib import Path
 
@@ -16,6 +17,7 @@ from nativecgi import after_thaw
 
 # Where the templates and static files are: by default beside the module, in its package.
 app = Flask(__name__)
+app.jinja_env.globals["version"] = version
 app.config["MAX_CONTENT_LENGTH"] = 1_000_000
 
 
