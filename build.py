@@ -2,9 +2,9 @@
 
 `--script FILE...` makes programs of old CGI scripts as they are.
 
-An app goes through four stages: it is rehearsed (run by plain Python up to its freeze point, so
-that what is wrong with it shows at once), compiled by Nuitka, frozen, and tried. What has not
-changed since the last build is not built again.
+What an app requires is installed for it. It then goes through four stages: it is rehearsed (run by
+plain Python up to its freeze point, so that what is wrong with it shows at once), compiled by
+Nuitka, frozen, and tried. What has not changed since the last build is not built again.
 """
 
 import argparse
@@ -34,6 +34,7 @@ from rich.progress import Progress, SpinnerColumn, TaskID, TextColumn, TimeElaps
 from rich.table import Table
 
 import cgiscript
+from environments import Environment, EnvironmentFailed, environment
 from freezer import THEN, Unsupported, require_support
 
 ROOT = Path(__file__).resolve().parent
@@ -79,6 +80,9 @@ SCRIPT_HOOKS = (
     "The freeze point of a script is behind its imports and definitions. What a module of yours "
     "opens when it is imported has to be opened later: see docs/scripts.md."
 )
+
+# What is a module or made from one; what else is in the folder of a package is data.
+CODE = {".py", ".pyc", ".pyi", ".so"}
 
 DONE, FAILED = "done", "failed"
 
@@ -134,6 +138,7 @@ class Compiled(msgspec.Struct):
     seconds: float
     has_names: bool = False  # of its functions, for a debugger
     is_all: bool = False  # what an app imports is compiled, too
+    environment: str = ""  # of packages that the app requires
 
 
 class Built(msgspec.Struct):
@@ -223,20 +228,22 @@ def _build(app: App, work: Path, wanted: Wanted, jobs: int, report: Callable[[st
     if app.is_script:
         _copy_script(app, work, report)
     compiled = _read(record, Compiled)
-    if compiled is None or not _is_current(compiled, app, wanted):
+    packages = _environment(app, work, report)
+    if compiled is None or not _is_current(compiled, app, wanted, packages):
         if wanted.freeze:
             report("rehearsing")
             with tempfile.TemporaryDirectory(prefix="nativecgi-") as folder:
-                _freeze(_plain_command(app, work), Path(folder, app.name), hint=app.hint)
+                _freeze(_plain_command(app, work, packages), Path(folder, app.name), hint=app.hint)
         report("compiling")
         record.unlink(missing_ok=True)  # what it speaks of is about to change
-        compiled = _compile(app, work, wanted, jobs)
+        compiled = _compile(app, work, wanted, packages, jobs)
         _write(record, compiled)
 
     seed = None if wanted.secret is None else _seed(compiled, wanted.secret)
     compilation = [compiled.sources, compiled.tools, compiled.has_names, compiled.is_all]
+    compilation.append(compiled.environment)
     made_from = _hash(msgspec.json.encode([compilation, _freezer_hash(), seed, wanted.native]))
-    program = work / f"{app.main(work).name.removesuffix('.py')}.dist" / app.name
+    program = work / f"{app.main(work).name.removesuffix('.py')}.dist" / _program_name(app)
     frozen, side_file = work / f"{app.name}.frozen", _side_file(app, work)
     result, made = (frozen, (frozen, side_file)) if wanted.freeze else (program, (program,))
     record = work / ("frozen.json" if wanted.freeze else "plain.json")
@@ -266,6 +273,18 @@ def _build(app: App, work: Path, wanted: Wanted, jobs: int, report: Callable[[st
     return built
 
 
+def _program_name(app: App) -> str:
+    """The file's name beside the folders of data that packages have: a name of none of them."""
+    return f"{app.name}.bin"
+
+
+def _environment(app: App, work: Path, report: Callable[[str], None]) -> Environment:
+    try:
+        return environment(app.source, work / "venv", partial(report, "installing"))
+    except EnvironmentFailed as error:
+        raise BuildError(str(error)) from None
+
+
 def _place(result: Path, target: Path, *, is_folder: bool) -> None:
     """Put a finished program where it is wanted, replacing an older one at once."""
     target.parent.mkdir(parents=True, exist_ok=True)
@@ -275,7 +294,7 @@ def _place(result: Path, target: Path, *, is_folder: bool) -> None:
         shutil.rmtree(folder, ignore_errors=True)
         shutil.copytree(result.parent, folder)
         new.unlink(missing_ok=True)
-        new.symlink_to(Path(folder.name, target.name))
+        new.symlink_to(Path(folder.name, result.name))
     elif not target.is_symlink() and target.exists() and _same_file(result, target):
         return
     else:
@@ -305,26 +324,30 @@ def _copy_script(app: App, work: Path, report: Callable[[str], None]) -> None:
     target.write_text(copy.source, encoding="utf-8")
 
 
-def _plain_command(app: App, work: Path) -> list[str]:
+def _plain_command(app: App, work: Path, packages: Environment) -> list[str]:
     code = f"import sys, runpy; sys.path.insert(0, {str(app.source.parent)!r}); "
     if app.is_script:
         code += f"runpy.run_path({str(app.main(work))!r}, run_name='__main__')"
     elif app.source.is_dir():
         code += f"runpy.run_module({app.name!r}, run_name='__main__', alter_sys=True)"
     else:
-        return [sys.executable, str(app.source)]
-    return [sys.executable, "-c", code]
+        return [str(packages.python), str(app.source)]
+    return [str(packages.python), "-c", code]
 
 
-def _compile(app: App, work: Path, wanted: Wanted, jobs: int) -> Compiled:
+def _compile(app: App, work: Path, wanted: Wanted, packages: Environment, jobs: int) -> Compiled:
     log, xml = work / "nuitka.log", work / "report.xml"
     names = wanted.debug is not None
     command = [
-        *(sys.executable, "-m", "nuitka", *NUITKA_OPTIONS),
-        *(f"--jobs={jobs}", f"--output-dir={work}", f"--output-filename={app.name}"),
+        *(str(packages.python), "-m", "nuitka", *NUITKA_OPTIONS),
+        *(f"--jobs={jobs}", f"--output-dir={work}", f"--output-filename={_program_name(app)}"),
         f"--report={xml}",
         *(DEBUG_OPTIONS if names else ()),
+        f"--user-plugin={PLUGINS / 'include_data.py'}",
         *([] if wanted.compile_all else [f"--user-plugin={PLUGINS / 'keep_bytecode.py'}"]),
+        # Else it has what compiled code asks for, and packages' bytecode asks for their versions.
+        *(f"--include-distribution-metadata={name}" for name in packages.distributions()),
+        *(f"--include-data-files={file}={place}" for file, place in _data_files(app)),
         *(["--python-flag=-m"] if app.source.is_dir() else []),
         str(app.main(work)),
     ]
@@ -347,29 +370,51 @@ def _compile(app: App, work: Path, wanted: Wanted, jobs: int) -> Compiled:
     if result.returncode:
         raise BuildError(f"Nuitka could not compile it; see {log}")
     seconds = time.monotonic() - started
-    sources = {str(path): _file_hash(path) for path in _sources(xml)}
-    return Compiled(app.origin, _tools_hash(), sources, seconds, names, wanted.compile_all)
+    sources = {str(path): _file_hash(path) for path in _sources(xml, packages.prefix)}
+    return Compiled(
+        app.origin,
+        _tools_hash(),
+        sources,
+        seconds,
+        names,
+        wanted.compile_all,
+        packages.made_from,
+    )
 
 
-def _sources(xml: Path) -> Iterator[Path]:
+def _sources(xml: Path, prefix: Path) -> Iterator[Path]:
     """The files that Nuitka compiled or included, but for the standard library's modules."""
     report = ElementTree.parse(xml).getroot()
     for part in (*report.iter("module"), *report.iter("included_dll"), *report.iter("data_file")):
         path = (part.get("source_path") or part.get("source") or "").replace(
-            "${sys.prefix}", sys.prefix
+            "${sys.prefix}", str(prefix)
         )
         if path and not path.startswith("${"):
             source = Path(path).expanduser()  # Nuitka writes ~ for the home folder
-            if source.exists():  # with multiprocessing there are modules that Nuitka has made up
+            # With multiprocessing there are modules that Nuitka has made up, and a package may
+            # be but a folder.
+            if source.is_file():
                 yield source
 
 
-def _is_current(compiled: Compiled, app: App, wanted: Wanted) -> bool:
+def _data_files(app: App) -> Iterator[tuple[Path, Path]]:
+    """The files in a package's folder that are no code, and where they go: beside the program."""
+    if app.source.is_dir():
+        for file in sorted(app.source.rglob("*")):
+            place = file.relative_to(app.source.parent)
+            # What is hidden may be secret, such as .env.
+            is_hidden = any(part.startswith((".", "__pycache__")) for part in place.parts)
+            if file.is_file() and file.suffix not in CODE and not is_hidden:
+                yield file, place
+
+
+def _is_current(compiled: Compiled, app: App, wanted: Wanted, packages: Environment) -> bool:
     """Whether it is what a compilation would make now; names nobody asks for do no harm."""
     return (
-        (compiled.app, compiled.tools, compiled.is_all)
-        == (app.origin, _tools_hash(), wanted.compile_all)
+        (compiled.app, compiled.tools, compiled.is_all, compiled.environment)
+        == (app.origin, _tools_hash(), wanted.compile_all, packages.made_from)
         and (compiled.has_names or wanted.debug is None)
+        and all(str(file) in compiled.sources for file, _place in _data_files(app))
         and all(
             Path(path).exists() and _file_hash(Path(path)) == digest
             for path, digest in compiled.sources.items()

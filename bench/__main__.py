@@ -69,8 +69,9 @@ def _options() -> Options:
         help="the folder of frozen programs (default: dist/cgi-bin)",
     )  # fmt: skip
     parser.add_argument(
-        "--plain", type=Path, default=_ROOT / "build/apps/hello/hello.dist/hello", metavar="FILE",
-        help="hello as Nuitka compiles it (default: build/apps/hello/hello.dist/hello)",
+        "--plain", type=Path, metavar="FILE",
+        default=_ROOT / "build/apps/hello/hello.dist/hello.bin",
+        help="hello as Nuitka compiles it (default: build/apps/hello/hello.dist/hello.bin)",
     )  # fmt: skip
     parser.add_argument(
         "--output", type=Path, default=_ROOT / "docs/benchmarks.md", metavar="FILE",

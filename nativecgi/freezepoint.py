@@ -18,6 +18,7 @@ from nativecgi.hooks import run_before_freeze
 from nativecgi.immortal import immortalize
 from nativecgi.letterbox import Letterbox
 from nativecgi.memory import fill_pools
+from nativecgi.packagedata import keep_data
 from nativecgi.renewal import Renewal, forget, renewals, unrehearsed
 from nativecgi.streams import FIFO, flush_streams, occupy_closed, renew_streams
 from nativecgi.threads import show_threads
@@ -63,6 +64,7 @@ def reach(prepare: Callable[[], Callable[[], object]]) -> MutableMapping[str, st
 def _get_ready(token: bytes, rehearsal: Callable[[], object]) -> None:
     run_before_freeze()
     set_aside()
+    keep_data()
     show_threads()
     forget()
     _renewals.extend(renewals())

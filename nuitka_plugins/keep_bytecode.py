@@ -4,11 +4,12 @@ Nuitka loads this file by its path. The packages are in the program all the same
 them costs is gone when it is frozen.
 """
 
-import os
 import sys
 
 from nuitka.plugins.PluginBase import NuitkaPluginBase
 from nuitka.utils.ModuleNames import ModuleName
+
+from nuitka_plugins.installed import installed
 
 # What nativecgi runs in each request. An upload takes a tenth more instructions with multipart's
 # bytecode; msgspec is in C.
@@ -27,14 +28,3 @@ class KeepBytecode(NuitkaPluginBase):
     def decideCompilation(self, module_name: ModuleName) -> str | None:  # noqa: N802
         """How a module is included; None leaves it to others."""
         return "bytecode" if module_name.hasOneOfNamespaces(self._bytecode) else None
-
-
-def installed(path: list[str]) -> set[str]:
-    """The names of what is installed in the folders of a module search path."""
-    folders = (folder for folder in path if os.path.basename(folder) == "site-packages")
-    return {
-        name.partition(".")[0]
-        for folder in folders
-        if os.path.isdir(folder)
-        for name in os.listdir(folder)
-    }

@@ -10,6 +10,7 @@ from elftools.elf.elffile import ELFFile
 from elftools.elf.sections import SymbolTableSection
 
 import build
+from environments import OWN, Environment
 
 ROOT = Path(build.__file__).parent
 
@@ -128,7 +129,7 @@ def test_a_compiler_that_fails_is_named_with_its_log(
     monkeypatch.setattr(build, "NUITKA_OPTIONS", ("--no-such-option",))
     app = build.App("hello", ROOT / "apps" / "hello.py")
     with pytest.raises(build.BuildError, match="Nuitka could not compile it; see ") as failure:
-        build._compile(app, tmp_path, build.Wanted(tmp_path), jobs=1)
+        build._compile(app, tmp_path, build.Wanted(tmp_path), OWN, jobs=1)
     assert "no such option" in Path(str(failure.value).split("see ")[1]).read_text()
 
 
@@ -145,9 +146,29 @@ def test_a_changed_source_is_noticed(tmp_path: Path) -> None:
     app = build.App("app", source)
     digest = build._file_hash(source)
     compiled = build.Compiled(str(source), build._tools_hash(), {str(source): digest}, 1.0)
-    assert build._is_current(compiled, app, build.Wanted(tmp_path))
+    assert build._is_current(compiled, app, build.Wanted(tmp_path), OWN)
     source.write_text(HELLO + "\n")
-    assert not build._is_current(compiled, app, build.Wanted(tmp_path))
+    assert not build._is_current(compiled, app, build.Wanted(tmp_path), OWN)
+
+
+def test_a_package_s_files_are_in_the_program_but_for_hidden_ones(tmp_path: Path) -> None:
+    package = write(tmp_path / "shop" / "__main__.py", HELLO).parent
+    for name in (".env", ".git/config", "x.pyc", "__pycache__/y.txt", "templates/page.html", "z"):
+        write(package / name, "")
+    assert list(build._data_files(build.App("shop", package))) == [
+        (package / "templates" / "page.html", Path("shop", "templates", "page.html")),
+        (package / "z", Path("shop", "z")),
+    ]
+    assert not list(build._data_files(build.App("shop", package / "__main__.py")))
+
+
+def test_a_new_file_of_a_package_is_noticed(tmp_path: Path) -> None:
+    package = write(tmp_path / "shop" / "__main__.py", HELLO).parent
+    app, wanted = build.App("shop", package), build.Wanted(tmp_path)
+    compiled = build.Compiled(str(package), build._tools_hash(), {}, 1.0)
+    assert build._is_current(compiled, app, wanted, OWN)
+    write(package / "static" / "style.css", "")
+    assert not build._is_current(compiled, app, wanted, OWN)
 
 
 def test_a_changed_library_file_is_noticed_by_every_program(cgi_bin: Path) -> None:
@@ -223,8 +244,8 @@ def test_a_file_as_a_script_is_not_the_same_app(tmp_path: Path) -> None:
         build.find_apps([str(source)], [str(source)])
     app, script = build.App("x", source), build.App("x", source, is_script=True)
     compiled = build.Compiled(app.origin, build._tools_hash(), {}, 1.0)
-    assert build._is_current(compiled, app, build.Wanted(tmp_path))
-    assert not build._is_current(compiled, script, build.Wanted(tmp_path))
+    assert build._is_current(compiled, app, build.Wanted(tmp_path), OWN)
+    assert not build._is_current(compiled, script, build.Wanted(tmp_path), OWN)
 
 
 @pytest.mark.parametrize(
@@ -256,7 +277,7 @@ def test_a_script_is_rehearsed_and_tried_without_its_effects(tmp_path: Path) -> 
     work.mkdir()
     app = build.App("x", script, is_script=True)
     build._copy_script(app, work, print)
-    build._freeze(build._plain_command(app, work), tmp_path / "x")
+    build._freeze(build._plain_command(app, work, OWN), tmp_path / "x")
     build._try(tmp_path / "x", app.trial)
     assert not effect.exists()
     subprocess.run([tmp_path / "x"], env={"REQUEST_METHOD": "GET"}, check=True)
@@ -279,14 +300,16 @@ class Workshop:
         monkeypatch.setattr(build, "_try", lambda _program, _trial: (1.0, "200"))
 
     def compile(
-        self, app: build.App, work: Path, wanted: build.Wanted, _jobs: int
+        self, app: build.App, work: Path, wanted: build.Wanted, packages: Environment, _jobs: int
     ) -> build.Compiled:
         names, everything = wanted.debug is not None, wanted.compile_all
         step = "compile all" if everything else "compile"
         self.steps.append(f"{step} with names" if names else step)
-        write(work / "hello.dist" / "hello", "program")
+        write(work / "hello.dist" / "hello.bin", "program")
         tools = build._tools_hash()
-        return build.Compiled(str(app.source), tools, {}, 1.0, names, everything)
+        return build.Compiled(
+            str(app.source), tools, {}, 1.0, names, everything, packages.made_from
+        )
 
     def freeze(
         self,
@@ -430,7 +453,7 @@ def test_nuitka_is_told_to_keep_the_names(tmp_path: Path, monkeypatch: pytest.Mo
     monkeypatch.setattr(build, "DEBUG_OPTIONS", ("--no-such-option",))
     app = build.App("hello", ROOT / "apps" / "hello.py")
     with pytest.raises(build.BuildError, match="Nuitka could not compile it; see ") as failure:
-        build._compile(app, tmp_path, build.Wanted(tmp_path, debug=tmp_path), jobs=1)
+        build._compile(app, tmp_path, build.Wanted(tmp_path, debug=tmp_path), OWN, jobs=1)
     assert "no such option" in Path(str(failure.value).split("see ")[1]).read_text()
 
 
@@ -493,7 +516,7 @@ def test_a_module_that_nuitka_has_made_up_is_no_source(tmp_path: Path) -> None:
     """A program with multiprocessing, as asyncio is, gets some that are no files."""
     real, report = tmp_path / "real.py", tmp_path / "report.xml"
     real.touch()
-    paths = (real, tmp_path / "__parents_main__-preLoad.py")
+    paths = (real, tmp_path / "__parents_main__-preLoad.py", tmp_path)  # a namespace package
     modules = "".join(f'<module source_path="{path}"/>' for path in paths)
     report.write_text(f"<report>{modules}</report>")
-    assert list(build._sources(report)) == [real]
+    assert list(build._sources(report, tmp_path)) == [real]

@@ -116,6 +116,10 @@ EDGE = {
     "immortal.py": "open os.pwrite sys sys.version_info",
     "letterbox.py": "open",
     "memory.py": "os.close os.dup os.dup2 os.memfd_create os.pread sys._debugmallocstats",
+    "packagedata.py": (
+        "os os.lseek os.memfd_create os.supports_dir_fd os.supports_fd "
+        "os.supports_follow_symlinks os.utime os.walk os.write sys.executable"
+    ),
     "process.py": "os._exit os.environ sys.argv",
     "rehearsal.py": "os.close os.dup os.dup2 os.lseek os.memfd_create os.open os.write sys.stdout",
     "renewal.py": (
@@ -152,7 +156,7 @@ PURE = {
         "os.stat_result",
         "sys.maxsize",
     ),
-    *("os.fsdecode", "os.fsencode", "os.fspath", "os.path", "os.sep", "sys.modules"),
+    *("os.fsdecode", "os.fsencode", "os.fspath", "os.path", "os.curdir", "os.sep", "sys.modules"),
 }
 
 

@@ -1,0 +1,159 @@
+"""The Python environment that an app is built in: the build's own, or one with what it requires.
+
+An app requires what its file says between `# /// script` and `# ///` (PEP 723), or what a
+requirements.txt in its folder does. Its environment is its own, and made once: apps do not see
+each other's packages. Below them it has those of the build, which are Nuitka and what nativecgi
+needs.
+"""
+
+import hashlib
+import platform
+import re
+import subprocess
+import sys
+import sysconfig
+import tomllib
+from collections.abc import Callable
+from importlib.metadata import distributions, requires
+from pathlib import Path
+
+import msgspec
+from packaging.requirements import Requirement
+from packaging.specifiers import InvalidSpecifier, SpecifierSet
+
+ROOT = Path(__file__).resolve().parent
+
+# As PEP 723 has it.
+_BLOCK = re.compile(r"(?m)^# /// (?P<type>[a-zA-Z0-9-]+)$\s(?P<content>(^#(| .*)$\s)+)^# ///$")
+
+
+class EnvironmentFailed(Exception):
+    """What an app requires cannot be read, had or met, and why."""
+
+
+class Metadata(msgspec.Struct, frozen=True, rename="kebab"):
+    """What the app's file says of it; of PEP 723 all else is for other tools."""
+
+    dependencies: list[str] = []
+    requires_python: str = ""
+
+
+class Environment(msgspec.Struct, frozen=True):
+    """A Python to build an app with."""
+
+    python: Path
+    prefix: Path
+    made_from: str = ""  # the hash of what the app requires; empty for the build's own
+
+    def distributions(self) -> list[str]:
+        """The names of what was installed for the app; none in the build's own."""
+        folder = [str(_packages(self.prefix))] if self.made_from else []
+        return sorted(found.metadata["Name"] for found in distributions(path=folder))
+
+
+OWN = Environment(Path(sys.executable), Path(sys.prefix))
+
+
+def environment(
+    source: Path, folder: Path, report: Callable[[], None] = lambda: None
+) -> Environment:
+    """The environment for the app in a file or in the folder of a package.
+
+    It is made in `folder` where the app requires anything; `report` is called if that takes a
+    while. Raises EnvironmentFailed.
+    """
+    metadata = script_metadata(source / "__main__.py" if source.is_dir() else source)
+    _check_python(metadata.requires_python)
+    listed = source / "requirements.txt"
+    if metadata.dependencies:
+        return _made(folder, "\n".join(metadata.dependencies), None, report)
+    if source.is_dir() and listed.exists():
+        return _made(folder, listed.read_text(), listed, report)
+    return OWN
+
+
+def script_metadata(file: Path) -> Metadata:
+    """What a file says of itself; raises EnvironmentFailed where it does not keep to PEP 723."""
+    blocks = [block for block in _BLOCK.finditer(_text(file)) if block["type"] == "script"]
+    if not blocks:
+        return Metadata()
+    if len(blocks) > 1:
+        raise EnvironmentFailed(f"{file} has more than one block '# /// script'")
+    lines = blocks[0]["content"].splitlines()
+    content = "\n".join(line.removeprefix("#").removeprefix(" ") for line in lines)
+    try:
+        return msgspec.convert(tomllib.loads(content), Metadata)
+    except (tomllib.TOMLDecodeError, msgspec.ValidationError) as error:
+        raise EnvironmentFailed(f"in {file}, between '# /// script' and '# ///': {error}") from None
+
+
+def _text(file: Path) -> str:
+    # What cannot be decoded is told by Python itself, when it runs the file.
+    return file.read_text(encoding="utf-8", errors="replace")
+
+
+def _check_python(required: str) -> None:
+    version = platform.python_version()
+    try:
+        is_met = SpecifierSet(required).contains(version, prereleases=True)
+    except InvalidSpecifier as error:
+        raise EnvironmentFailed(f"requires-python: {error}") from None
+    if not is_met:
+        raise EnvironmentFailed(
+            f"it requires Python {required}, and programs are built with {version}: "
+            "make clean build PYTHON=/path/to/python3"
+        )
+
+
+def _made(
+    folder: Path, requirements: str, file: Path | None, report: Callable[[], None]
+) -> Environment:
+    """The environment with what is required, by a text that may be in a file."""
+    build = [sys.version, sys.prefix, *_constraints()]
+    made_from = hashlib.sha256("\n".join([*build, requirements]).encode()).hexdigest()
+    made = Environment(folder / "bin" / "python", folder, made_from)
+    mark = folder / "made-from"  # written last: where it is, all is there
+    if not mark.exists() or mark.read_text() != made_from:
+        report()
+        _make(made, requirements, file)
+        mark.write_text(made_from)
+    return made
+
+
+def _make(made: Environment, requirements: str, file: Path | None) -> None:
+    _run("venv", "--clear", "--without-pip", str(made.prefix))
+    constraints, listed = made.prefix / "constraints.txt", made.prefix / "requirements.txt"
+    constraints.write_text("\n".join(_constraints()))
+    listed.write_text(requirements)
+    _run(
+        *("pip", "--python", str(made.python), "install", "--quiet"),
+        *("--no-input", "--disable-pip-version-check"),
+        # In the place that it was found in: it may name other files.
+        *("--constraint", str(constraints), "--requirement", str(file or listed)),
+    )
+    # Behind the app's own packages, so of those that are in both its own count.
+    (_packages(made.prefix) / "build.pth").write_text(f"{sysconfig.get_path('purelib')}\n{ROOT}\n")
+
+
+def _packages(prefix: Path) -> Path:
+    scheme = {"base": str(prefix), "platbase": str(prefix)}
+    return Path(sysconfig.get_path("purelib", "venv", scheme))
+
+
+def _constraints() -> list[str]:
+    """What nativecgi itself needs of packages that an app may require, too."""
+    needs = map(Requirement, requires("nativecgi") or [])
+    return [str(need) for need in needs if need.marker is None]
+
+
+def _run(module: str, *arguments: str) -> None:
+    result = subprocess.run(
+        [sys.executable, "-m", module, *arguments],
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        check=False,
+    )
+    if result.returncode:
+        raise EnvironmentFailed(f"{module} could not install what it requires:\n{result.stdout}")

@@ -1,0 +1,138 @@
+"""What an app requires: read from its file or its folder, and installed for it alone."""
+
+import subprocess
+from pathlib import Path
+from zipfile import ZipFile
+
+import pytest
+
+import environments
+from environments import OWN, EnvironmentFailed, Metadata
+
+BLOCK = """\
+# /// script
+# requires-python = ">=3.11"
+# dependencies = [
+#   "flask==3.1.2",
+# ]
+#
+# [tool.another]
+# key = "value"
+# ///
+print("Hello")
+"""
+
+
+@pytest.fixture
+def app(tmp_path: Path) -> Path:
+    """The file of an app, to be written."""
+    return tmp_path / "app.py"
+
+
+@pytest.fixture
+def wheel(tmp_path: Path) -> Path:
+    """A distribution that is on this machine: the module `greeting`."""
+    return make_wheel(tmp_path, "greeting")
+
+
+def make_wheel(folder: Path, name: str) -> Path:
+    path = folder / f"{name}-1.0-py3-none-any.whl"
+    about = f"Metadata-Version: 2.1\nName: {name}\nVersion: 1.0\n"
+    with ZipFile(path, "w") as file:
+        file.writestr(f"{name}.py", "WORDS = 'Hello'\n")
+        file.writestr(f"{name}-1.0.dist-info/METADATA", about)
+        file.writestr(f"{name}-1.0.dist-info/WHEEL", "Wheel-Version: 1.0\nTag: py3-none-any\n")
+        file.writestr(f"{name}-1.0.dist-info/RECORD", "")
+    return path
+
+
+def requiring(*requirements: str) -> str:
+    return f"# /// script\n# dependencies = {list(requirements)}\n# ///\n"
+
+
+def said(python: Path, code: str) -> str:
+    return subprocess.check_output([python, "-c", code], cwd="/", text=True)
+
+
+def test_a_file_says_what_it_requires(app: Path) -> None:
+    app.write_text(BLOCK)
+    assert environments.script_metadata(app) == Metadata(["flask==3.1.2"], ">=3.11")
+
+
+def test_without_a_block_nothing_is_required(app: Path, tmp_path: Path) -> None:
+    app.write_text("# /// another\n# dependencies = ['x']\n# ///\n")
+    assert environments.environment(app, tmp_path / "venv") == OWN
+    assert not (tmp_path / "venv").exists()
+
+
+@pytest.mark.parametrize(
+    ("source", "reason"),
+    [
+        (BLOCK + BLOCK, "more than one block"),
+        ("# /// script\n# dependencies = [\n# ///\n", "between '# /// script' and '# ///'"),
+        ("# /// script\n# dependencies = 'flask'\n# ///\n", "Expected `array`, got `str`"),
+        ("# /// script\n# requires-python = '<3'\n# ///\n", "it requires Python <3, and programs"),
+        ("# /// script\n# requires-python = 'new'\n# ///\n", "requires-python: Invalid specifier"),
+    ],
+)
+def test_what_cannot_be_read_or_met_is_said(app: Path, source: str, reason: str) -> None:
+    app.write_text(source)
+    with pytest.raises(EnvironmentFailed, match=reason):
+        environments.environment(app, app.with_name("venv"))
+
+
+def test_what_is_required_is_installed_once(app: Path, wheel: Path, tmp_path: Path) -> None:
+    app.write_text(requiring(f"greeting @ {wheel.as_uri()}"))
+    reports: list[None] = []
+    made = environments.environment(app, tmp_path / "venv", lambda: reports.append(None))
+    assert said(made.python, "import greeting; print(greeting.WORDS)") == "Hello\n"
+    app.write_text(app.read_text() + "print('Hello')\n")
+    again = environments.environment(app, tmp_path / "venv", lambda: reports.append(None))
+    assert (again, len(reports)) == (made, 1)
+    assert (made.distributions(), OWN.distributions()) == (["greeting"], [])
+
+
+def test_it_is_installed_anew_when_it_changes(app: Path, wheel: Path, tmp_path: Path) -> None:
+    app.write_text(requiring(f"greeting @ {wheel.as_uri()}"))
+    before = environments.environment(app, tmp_path / "venv")
+    app.write_text(requiring(f"farewell @ {make_wheel(tmp_path, 'farewell').as_uri()}"))
+    after = environments.environment(app, tmp_path / "venv")
+    assert before.made_from != after.made_from
+    code = "from importlib.util import find_spec; print(*map(find_spec, ['greeting', 'farewell']))"
+    assert said(after.python, code).startswith("None ModuleSpec(name='farewell'")
+
+
+def test_a_package_has_a_file_of_requirements(wheel: Path, tmp_path: Path) -> None:
+    package = tmp_path / "shop"
+    package.mkdir()
+    (package / "__main__.py").touch()
+    (package / "requirements.txt").write_text("--requirement more.txt\n")
+    (package / "more.txt").write_text(f"greeting @ {wheel.as_uri()}\n")
+    made = environments.environment(package, tmp_path / "venv")
+    assert said(made.python, "import greeting; print(greeting.WORDS)") == "Hello\n"
+
+
+def test_nativecgi_and_nuitka_are_there_as_well(app: Path, wheel: Path, tmp_path: Path) -> None:
+    app.write_text(requiring(f"greeting @ {wheel.as_uri()}"))
+    made = environments.environment(app, tmp_path / "venv")
+    assert said(made.python, "import nativecgi, sys; print(sys.prefix)") == f"{made.prefix}\n"
+    found = said(made.python, "from importlib.util import find_spec; print(find_spec('nuitka'))")
+    assert "nuitka/__init__.py" in found
+
+
+@pytest.mark.parametrize(
+    ("requirement", "reason"),
+    [
+        ("greeting @ file:///nonesuch.whl", "nonesuch.whl"),
+        ("not a name", "Invalid requirement: .*not a name"),
+        ("msgspec==0.1", "msgspec"),  # nativecgi needs a newer one
+    ],
+)
+def test_what_cannot_be_installed_is_told_in_pip_s_words(
+    app: Path, requirement: str, reason: str
+) -> None:
+    app.write_text(requiring(requirement))
+    with pytest.raises(EnvironmentFailed, match=f"(?s)pip could not install.*{reason}"):
+        environments.environment(app, app.with_name("venv"))
+    with pytest.raises(EnvironmentFailed):  # half of an environment is none
+        environments.environment(app, app.with_name("venv"))
