@@ -8,6 +8,7 @@ from there, with the standard streams as Python has them, and ends there.
 import _io
 import gc
 import io
+import locale
 import os
 import sys
 import traceback
@@ -102,6 +103,8 @@ class process:  # noqa: N801  # written like a function
             # The script will see by itself that a module is not there, or fails.
             with suppress(Exception):
                 import_module(name)
+        # All text is in UTF-8, whatever the process's locale: as in UTF-8 mode (PEP 540).
+        locale.getpreferredencoding = lambda do_setlocale=True: "utf-8"  # noqa: ARG005
         return self._rehearse
 
     def _rehearse(self) -> None:
@@ -257,12 +260,16 @@ def _flush_files() -> None:
 
 
 def _imitate_script() -> None:
-    """Read forms and print a page, as most scripts do."""
+    """Read forms and print a page, as most scripts do.
+
+    In a trial, by which a process's memory is laid out, only the form that is read most often.
+    """
     os.environ.get("QUERY_STRING")
     if cgi := sys.modules.get("cgi"):
-        cgi.FieldStorage(environ=_POST)
         cgi.FieldStorage(environ=_GET).getvalue("name", "")
-        cgi.FieldStorage(io.BytesIO(_PARTS), environ=_POST_PARTS).getvalue("name", "")
+        if _TRIAL not in os.environ:
+            cgi.FieldStorage(environ=_POST)
+            cgi.FieldStorage(io.BytesIO(_PARTS), environ=_POST_PARTS).getvalue("name", "")
     sys.stdout.write("Status: 200 OK\nContent-Type: text/plain; charset=utf-8\n\n")
     sys.stdout.write("Hello\n")
 

@@ -231,6 +231,8 @@ def test_a_script_knows_its_file_and_is_the_main_program(program: Write) -> None
     ("env", "body"),
     [
         ({"QUERY_STRING": "name=Ann"}, b""),
+        ({"QUERY_STRING": "name=Ann&other=Zoë"}, b""),
+        ({"QUERY_STRING": "name=Ann&other=\udcff"}, b""),
         (post(b"name=Ann"), b"name=Ann"),
         (
             post(
@@ -244,6 +246,14 @@ def test_a_script_knows_its_file_and_is_the_main_program(program: Write) -> None
 def test_a_form(run: Run, env: dict[str, str], body: bytes) -> None:
     source = "import cgi\nform = cgi.FieldStorage()\nprint(form.getvalue('name'))\n"
     assert run(HEAD + source, body, **env).stdout == HEADER + b"Ann\n"
+
+
+def test_text_is_in_utf_8_whatever_the_locale(run: Run) -> None:
+    source = (
+        "import locale\nprint(locale.getpreferredencoding().lower(), open('x', 'w').encoding)\n"
+    )
+    done = run(HEAD + source, PYTHONUTF8="1", LANG="C")
+    assert done.stdout.lower() == HEADER.lower() + b"utf-8 utf-8\n"
 
 
 # --- the end ---

@@ -1,4 +1,4 @@
-"""tests/scripts: old CGI scripts as they stand, by the interpreter, frozen, and behind Apache."""
+"""tests/scripts: old CGI scripts as they stand, by the interpreter, frozen, and behind servers."""
 
 import importlib.util
 import os
@@ -12,18 +12,20 @@ import urllib.error
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 from urllib.parse import quote, urlencode
 
 import pytest
 
 from nativecgi.testing import _multipart
-from servers import apache
+from servers import apache, lighttpd, nginx
 from servers.server import Server
 from tests.conftest import ROOT
 from tests.test_process import GET, SECONDS
 from tests.test_servers import fetch
 
 SCRIPTS = sorted((ROOT / "tests" / "scripts").glob("*.cgi"))
+SERVING = {"apache": apache.serving, "nginx": nginx.serving, "lighttpd": lighttpd.serving}
 FLAGS = {"upload": ["-u"]}
 MAIL = {"name": "Zoë", "email": "zoe@example.com", "text": "Guten Tag!\nZoë"}
 
@@ -187,8 +189,14 @@ def test_it_fails_behind_its_page(ask: Ask) -> None:
 # --- behind a server ---
 
 
+@pytest.fixture(scope="module", params=SERVING)
+def serving(request: pytest.FixtureRequest) -> Any:
+    return SERVING[request.param]
+
+
 @pytest.fixture(scope="module")
-def folder(built: Path) -> Iterator[Path]:
+def folder(built: Path, serving: Any) -> Iterator[Path]:
+    """With the programs, and nothing of another server's."""
     with tempfile.TemporaryDirectory(prefix="scripts-") as name:
         folder = Path(name)
         folder.chmod(0o777)  # its user is another
@@ -198,9 +206,9 @@ def folder(built: Path) -> Iterator[Path]:
 
 
 @pytest.fixture(scope="module")
-def server(folder: Path) -> Iterator[Server]:
+def server(folder: Path, serving: Any) -> Iterator[Server]:
     environment = {"FORMMAIL_SENDMAIL": f"cat > {folder}/mail"}
-    with apache.serving(folder, environment=environment) as running:
+    with serving(folder, environment=environment) as running:
         yield running
 
 
