@@ -79,14 +79,16 @@ def _borrowed_instruction(tracee: Tracee) -> int:
 
 
 def _together_with(mappings: list[Mapping], address: int) -> list[Mapping]:
-    """The mappings of the file that is at an address, and its zeros behind them."""
+    """The mappings of the file that is at an address, and its zeros behind them.
+
+    There may be holes between them: what patchelf adds lies apart.
+    """
     path = next(m.path for m in mappings if m.start <= address < m.end)
-    first = next(index for index, m in enumerate(mappings) if m.path == path)
-    found = [mappings[first]]
-    for mapping in mappings[first + 1 :]:
-        if mapping.start != found[-1].end or mapping.path not in (path, ""):
-            break
-        found.append(mapping)
+    found: list[Mapping] = []
+    for mapping in mappings:
+        is_behind = bool(found) and mapping.start == found[-1].end and not mapping.path
+        if mapping.path == path or is_behind:
+            found.append(mapping)
     return found
 
 

@@ -25,7 +25,7 @@ def keep_data() -> None:
     """Keep the files beside the program, but for itself and its libraries."""
     if "__compiled__" not in globals():
         return
-    kept = Kept(os.path.dirname(sys.executable), os.path.realpath("/proc/self/exe"))
+    kept = Kept(os.path.dirname(sys.executable), os.readlink("/proc/self/exe"))
     if kept.contents:
         _install(kept)
 

@@ -90,6 +90,14 @@ def test_a_python_program_gives_the_same_bytes(
     assert digest(images[0]) == digest(images[1])
 
 
+def test_a_program_with_a_hole_in_it_gives_the_same_bytes(
+    image_of: Callable[..., Path], compiled: Callable[..., Path]
+) -> None:
+    program = compiled("hello.c", "-Wl,-Tdata=0x1000000")
+    images = [image_of(program, options=SEED) for _time in range(2)]
+    assert digest(images[0]) == digest(images[1])
+
+
 def test_signals_that_are_glibcs_own_make_no_difference(
     image_of: Callable[..., Path], compiled: Callable[..., Path]
 ) -> None:
