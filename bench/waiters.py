@@ -14,7 +14,7 @@ from bench.throughput import check, load, place
 from servers import apache, lighttpd, nginx
 from servers.server import Server, executable
 
-ROUNDS = 3
+ROUNDS = 2
 
 _Serving = Callable[[Path], AbstractContextManager[Server]]
 
