@@ -16,10 +16,10 @@ from bench import (
     pagecache,
     programs,
     report,
+    setups,
     startup,
     throughput,
     transfers,
-    waiters,
 )
 from bench.errors import BenchError
 from bench.programs import Program
@@ -105,7 +105,7 @@ def _bench(options: Options) -> None:
         skip(f"requests per second through Apache: there is no {tool}")
     else:
         tables.append(_throughput(compared, ours[0]))
-        if tool := waiters.missing():
+        if tool := setups.missing():
             skip(f"the servers beside each other: there is no {tool}")
         else:
             tables.append(_servers(ours[0], compared))
@@ -127,7 +127,7 @@ def _bench(options: Options) -> None:
 
 def _bench_only(options: Options) -> None:
     needs = {
-        "servers": waiters.missing,
+        "servers": setups.missing,
         "transfers": transfers.missing,
         "guestbook": throughput.missing,
     }
@@ -199,11 +199,9 @@ def _throughput(compared: list[Program], hello: Program) -> Table:
 
 def _servers(hello: Program, compared: list[Program]) -> Table:
     served = [hello, *(program for program in compared if program.name == builds.DYNAMIC_C)]
-    seconds = len(served) * len(waiters.SETUPS) * waiters.ROUNDS * throughput.SECONDS
-    print(
-        f"loading {len(served)} programs through {len(waiters.SETUPS)} servers, {seconds} seconds"
-    )
-    table = report.servers_table(waiters.measure_all(served, _BUILD / "cgi-bin"), hello)
+    seconds = len(served) * len(setups.SETUPS) * setups.ROUNDS * throughput.SECONDS
+    print(f"loading {len(served)} programs through {len(setups.SETUPS)} servers, {seconds} seconds")
+    table = report.servers_table(setups.measure_all(served, _BUILD / "cgi-bin"), hello)
     report.show(table)
     return table
 

@@ -9,16 +9,16 @@ import rich.table
 from msgspec import Struct
 from rich.console import Console
 
-from bench import chart, guestbook, instructions, throughput, transfers, waiters
+from bench import chart, guestbook, instructions, setups, throughput, transfers
 from bench.builds import DYNAMIC_C, GO, WSGIREF
 from bench.chart import Dot
 from bench.footprint import Footprint
 from bench.guestbook import Load, Result
 from bench.programs import OURS, Program
+from bench.setups import Rates
 from bench.startup import Timing
 from bench.throughput import Rate
 from bench.transfers import DOWNLOADS, UPLOADS, Transfer
-from bench.waiters import Rates
 
 _WIDE = 120  # columns
 _METHOD = "## How it is measured"
@@ -138,7 +138,7 @@ def servers_table(results: Mapping[str, Rates], hello: Program) -> Table:
         for name, rates in sorted(results.items(), key=lambda item: -item[1].medians[hello.name])
     ]
     note = (
-        f"Requests per second, medians of {waiters.ROUNDS} rounds of "
+        f"Requests per second, medians of {setups.ROUNDS} rounds of "
         f"`wrk -t{throughput.THREADS} -c{throughput.CONNECTIONS} -d{throughput.SECONDS}s`. All "
         f"servers run at the same time, with the configurations of `docs/servers/`, and are loaded "
         f"in turn."

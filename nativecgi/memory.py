@@ -42,7 +42,7 @@ def fill_pools() -> None:
 
     CPython's small-object allocator (Objects/obmalloc.c) has pools of blocks of one size. What a
     process allocates is then in new pools, at their beginning, and it writes to fewer pages. The
-    blocks are never given back: half a megabyte of the image, which no process touches.
+    blocks are never given back: they are in the image, and no process touches them.
     """
     sizes = dict(_free_blocks())
     for size, free in sizes.items():
