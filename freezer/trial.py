@@ -94,7 +94,10 @@ def _require_success(tracee: Tracee) -> None:
 
 
 def _pages(pid: int, mapping: procfs.Mapping) -> Iterator[Touch]:
-    """The pages of a mapping that a process has, be they the file's or its own."""
+    """The pages of a mapping that a process has of its own, and the first of each huge one else.
+
+    How many of the file's it has depends on the page cache, and is no part of what is reproducible.
+    """
     with open(f"/proc/{pid}/pagemap", "rb", buffering=0) as pagemap:
         count = mapping.size // PAGE
         entries = os.pread(
@@ -102,4 +105,7 @@ def _pages(pid: int, mapping: procfs.Mapping) -> Iterator[Touch]:
         )
     for index, (entry,) in enumerate(struct.iter_unpack("<Q", entries)):
         if entry & _IN_MEMORY:
-            yield Touch(mapping.start + index * PAGE, is_written=not entry & _OF_A_FILE)
+            page = mapping.start + index * PAGE
+            if entry & _OF_A_FILE:
+                page = max(mapping.start, page // HUGE_PAGE * HUGE_PAGE)
+            yield Touch(page, is_written=not entry & _OF_A_FILE)
