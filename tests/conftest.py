@@ -4,14 +4,19 @@ import os
 import shutil
 import subprocess
 import sys
-from collections.abc import Callable, Mapping, Sequence
+import tempfile
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import ExitStack
 from functools import cache
 from pathlib import Path
 
 import pytest
 from hypothesis import HealthCheck, settings
 
+from nativecgi.testing import Client
+from servers import apache
 from tests import pythons
+from tests.remote import Remote
 
 ROOT = Path(__file__).parent.parent
 PROGRAMS = Path(__file__).with_name("programs")
@@ -178,3 +183,55 @@ def cgi_bin(builder: Path) -> Path:
     result = subprocess.run(command, capture_output=True, text=True, check=False)
     assert result.returncode == 0, result.stderr
     return folder
+
+
+@pytest.fixture(scope="session")
+def example(builder: Path, tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Path]:
+    """Builds one of examples/: `example("pinboard")` is its program, in a folder of its own."""
+    output = ROOT / "build" / "tests" / "examples"
+
+    @cache
+    def build_example(name: str) -> Path:
+        command = [builder, ROOT / "build.py", "-o", output, ROOT / "examples" / name]
+        result = subprocess.run(
+            list(map(str, command)), capture_output=True, text=True, check=False
+        )
+        assert result.returncode == 0, result.stderr
+        if (output / name).is_symlink():
+            pytest.skip("this machine cannot freeze")
+        alone = tmp_path_factory.mktemp("alone") / name
+        shutil.copy2(output / name, alone)
+        return alone
+
+    return build_example
+
+
+@pytest.fixture
+def served() -> Iterator[Path]:
+    """A folder for what a server's user has to read and write; pytest's own are closed to it."""
+    with tempfile.TemporaryDirectory(prefix="served-") as folder:
+        Path(folder).chmod(0o777)
+        yield Path(folder)
+
+
+@pytest.fixture(params=["alone", "apache"])
+def visit(
+    request: pytest.FixtureRequest,
+    example: Callable[[str], Path],
+    served: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> Iterator[Callable[..., Client]]:
+    """Runs an example, by itself and behind Apache: `visit("pinboard", PINBOARD_DB=path)`."""
+    folder = served / "cgi-bin"
+    folder.mkdir(mode=0o755)
+    with ExitStack() as stack:
+
+        def start(name: str, **env: str) -> Client:
+            program = shutil.copy2(example(name), folder)
+            if request.param == "alone":
+                monkeypatch.chdir(folder)
+                return Client(program, env=env)
+            server = stack.enter_context(apache.serving(folder, environment=env))
+            return Remote(f"{server.url}/{name}")
+
+        yield start

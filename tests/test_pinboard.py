@@ -1,7 +1,7 @@
 """A Flask application with files, requirements and a database, as one file in an empty folder."""
 
 import os
-import subprocess
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -12,27 +12,12 @@ ROOT = Path(__file__).parent.parent
 NAME = "pinboard"
 
 
-@pytest.fixture(scope="session")
-def program(builder: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The program alone: a hard link in a folder of its own."""
-    folder = ROOT / "build" / "tests" / "examples"
-    command = [builder, ROOT / "build.py", "-o", folder, ROOT / "examples" / NAME]
-    result = subprocess.run(list(map(str, command)), capture_output=True, text=True, check=False)
-    assert result.returncode == 0, result.stderr
-    if not (folder / NAME).is_file() or (folder / NAME).is_symlink():
-        pytest.skip("this machine cannot freeze")
-    alone = tmp_path_factory.mktemp("alone") / NAME
-    alone.symlink_to(folder / NAME)
-    return alone
-
-
 @pytest.fixture
-def board(program: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Client:
-    (tmp_path / "key").write_bytes(os.urandom(16))
-    (tmp_path / "empty").mkdir()
-    monkeypatch.chdir(tmp_path / "empty")
-    files = {"PINBOARD_DB": str(tmp_path / "db"), "PINBOARD_KEY": str(tmp_path / "key")}
-    return Client(program, env=files)
+def board(visit: Callable[..., Client], served: Path) -> Client:
+    key = served / "key"
+    key.write_bytes(os.urandom(16))
+    key.chmod(0o644)
+    return visit(NAME, PINBOARD_DB=str(served / "db"), PINBOARD_KEY=str(key))
 
 
 def test_templates_are_in_the_file(board: Client) -> None:
@@ -76,7 +61,7 @@ def test_a_note_without_words_is_refused(board: Client) -> None:
     assert "<i>Ann</i>" not in board.get("/").text
 
 
-def test_another_key_ends_a_session(board: Client, tmp_path: Path) -> None:
+def test_another_key_ends_a_session(board: Client, served: Path) -> None:
     board.post("/", form={"author": "Ann", "words": "Hello"})
-    (tmp_path / "key").write_bytes(os.urandom(16))
+    (served / "key").write_bytes(os.urandom(16))
     assert 'value=""' in board.get("/").text
