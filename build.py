@@ -43,18 +43,32 @@ OUTPUT = ROOT / "dist" / "cgi-bin"
 WORK = ROOT / "build" / "apps"
 TEMPORARY = Path("/tmp")
 
-# The request that a new program is tried with; it runs in an empty folder. HEAD does what GET
-# does, and does not wait for a stream.
+# The request that a new program is tried with, such as a server makes of a browser's; it runs in an
+# empty folder. HEAD does what GET does, and does not wait for a stream.
 TRIAL = {
     "GATEWAY_INTERFACE": "CGI/1.1",
     "SERVER_PROTOCOL": "HTTP/1.1",
+    "SERVER_SOFTWARE": "Apache/2.4 (Unix)",
     "SERVER_NAME": "localhost",
+    "SERVER_ADDR": "127.0.0.1",
     "SERVER_PORT": "80",
+    "REQUEST_SCHEME": "http",
+    "DOCUMENT_ROOT": "/var/www/html",
+    "SCRIPT_FILENAME": "/usr/lib/cgi-bin/trial",
     "SCRIPT_NAME": "/cgi-bin/trial",
     "REQUEST_METHOD": "HEAD",
+    "REQUEST_URI": "/cgi-bin/trial/",
     "PATH_INFO": "/",
     "QUERY_STRING": "",
     "REMOTE_ADDR": "127.0.0.1",
+    "REMOTE_PORT": "40000",
+    "HTTP_HOST": "localhost",
+    "HTTP_USER_AGENT": "Mozilla/5.0",
+    "HTTP_ACCEPT": "text/html,application/xhtml+xml,application/xml;q=0.9,*/*;q=0.8",
+    "HTTP_ACCEPT_LANGUAGE": "en",
+    "HTTP_ACCEPT_ENCODING": "gzip, deflate",
+    "HTTP_CONNECTION": "keep-alive",
+    "PATH": "/usr/local/bin:/usr/bin:/bin",
 }
 # A script may have effects: of it a trial runs nothing (nativecgi/script.py).
 SCRIPT_TRIAL = {**TRIAL, "NATIVECGI_TRIAL": "1"}

@@ -25,16 +25,29 @@ from nativecgi.streams import flush_streams, keep_stdout
 # A path, decoded by nobody yet, with a query if there is a "?": asked for with GET. Or a request.
 WarmUp = str | Request
 
-# What a server says about any request.
+# What a server says about a browser's request. What is usual here is what a process is ready for.
 _SERVER = {
     "GATEWAY_INTERFACE": "CGI/1.1",
     "SERVER_PROTOCOL": "HTTP/1.1",
+    "SERVER_SOFTWARE": "Apache/2.4 (Unix)",
     "SERVER_NAME": "localhost",
+    "SERVER_ADDR": "127.0.0.1",
     "SERVER_PORT": "80",
-    "SCRIPT_NAME": "/warmup",
+    "REQUEST_SCHEME": "http",
+    "DOCUMENT_ROOT": "/var/www/html",
+    "SCRIPT_FILENAME": "/usr/lib/cgi-bin/warmup",
+    "SCRIPT_NAME": "/cgi-bin/warmup",
     "REQUEST_METHOD": "GET",
     "QUERY_STRING": "",
     "REMOTE_ADDR": "127.0.0.1",
+    "REMOTE_PORT": "40000",
+    "HTTP_HOST": "localhost",
+    "HTTP_USER_AGENT": "Mozilla/5.0",
+    "HTTP_ACCEPT": "text/html,application/xhtml+xml,application/xml;q=0.9,*/*;q=0.8",
+    "HTTP_ACCEPT_LANGUAGE": "en",
+    "HTTP_ACCEPT_ENCODING": "gzip, deflate",
+    "HTTP_CONNECTION": "keep-alive",
+    "PATH": "/usr/local/bin:/usr/bin:/bin",
 }
 
 
@@ -72,8 +85,12 @@ def _scene(handler: Handler, request: WarmUp) -> Scene:
         length = {"CONTENT_LENGTH": str(len(body))} if body else {}
         return Scene(handler, {**_SERVER, **request.env, **length}, body)
     path, _, query = request.partition("?")
-    path = unquote(path, errors="surrogateescape")
-    return Scene(handler, {**_SERVER, "PATH_INFO": path, "QUERY_STRING": query})
+    env = {
+        "PATH_INFO": unquote(path, errors="surrogateescape"),
+        "QUERY_STRING": query,
+        "REQUEST_URI": _SERVER["SCRIPT_NAME"] + request,
+    }
+    return Scene(handler, {**_SERVER, **env})
 
 
 def _play(scenes: Iterable[Scene], limits: Limits | None) -> None:
