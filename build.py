@@ -36,6 +36,7 @@ from rich.table import Table
 import cgiscript
 from environments import Environment, EnvironmentFailed, environment
 from freezer import THEN, Unsupported, require_support
+from packing import LIST, pack
 
 ROOT = Path(__file__).resolve().parent
 APPS = ROOT / "apps"
@@ -267,6 +268,7 @@ def _build(app: App, work: Path, wanted: Wanted, jobs: int, report: Callable[[st
         if wanted.freeze:
             report("freezing")
             with _neutral_copy(program) if seed is None else _same_copy(program, seed) as copy:
+                pack(copy.parent, work / LIST)
                 _freeze(
                     [str(copy)],
                     frozen,
@@ -358,6 +360,7 @@ def _compile(app: App, work: Path, wanted: Wanted, packages: Environment, jobs: 
         f"--report={xml}",
         *(DEBUG_OPTIONS if names else ()),
         f"--user-plugin={PLUGINS / 'include_data.py'}",
+        f"--user-plugin={PLUGINS / 'list_bytecode.py'}",
         *([] if wanted.compile_all else [f"--user-plugin={PLUGINS / 'keep_bytecode.py'}"]),
         # Else it has what compiled code asks for, and packages' bytecode asks for their versions.
         *(f"--include-distribution-metadata={name}" for name in packages.distributions()),

@@ -98,19 +98,32 @@ def _placed(areas: list[list[list[Region]]], free: int) -> list[tuple[Segment, l
     A large area lies in the file as it does in memory, with its huge pages where the file has
     its own: what the page cache holds in one piece is then mapped in one piece. It shares none
     of them with what the kernel reads in small pieces, such as the headers, and the program
-    itself reads it in huge ones (thaw.huge_page_call). The holes take no room on a disk.
+    itself reads it in huge ones (thaw.huge_page_call). Of the large areas the next is the one
+    that leaves the smallest hole.
     """
-    placed = []
-    for area in sorted(areas, key=_is_large):
-        start = area[0][0].address
-        if _is_large(area):
-            free = _aligned(free, HUGE_PAGE) + start % HUGE_PAGE
-        for group in area:
-            address, size = group[0].address, group[-1].end - group[0].address
-            offset = free + address - start
-            placed.append((Segment(address, common_permissions(group), offset, size), group))
+    placed: list[tuple[Segment, list[Region]]] = []
+    for area in areas:
+        if not _is_large(area):
+            placed += _at(free, area)
+            free += _size(area)
+    free = _aligned(free, HUGE_PAGE)
+    large = [area for area in areas if _is_large(area)]
+    while large:
+        area = min(large, key=lambda area: (area[0][0].address - free) % HUGE_PAGE)
+        large.remove(area)
+        free += (area[0][0].address - free) % HUGE_PAGE
+        placed += _at(free, area)
         free += _size(area)
     return placed
+
+
+def _at(offset: int, area: list[list[Region]]) -> Iterator[tuple[Segment, list[Region]]]:
+    """The groups of an area that begins at an offset in the file."""
+    start = area[0][0].address
+    for group in area:
+        address, size = group[0].address, group[-1].end - group[0].address
+        place = offset + address - start
+        yield Segment(address, common_permissions(group), place, size), group
 
 
 def _require_disjoint(segments: list[Segment]) -> None:

@@ -3,7 +3,8 @@
 All modules in Python are in the program itself and can be imported at any time. Extension modules
 are files, which will not be there when a handler imports one. Those that the program has imported
 by its freeze point are in its memory. A mapped library costs every start some microseconds; so the
-others are kept as they are in their files, and loaded when a process imports them.
+others are kept, compressed where the build has given that along, and loaded when a process imports
+them.
 """
 
 import os
@@ -12,8 +13,11 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from importlib.machinery import ExtensionFileLoader, ModuleSpec
 from types import ModuleType
+from typing import NamedTuple
 
 _SUFFIX = ".so"
+# Of a compressed copy of such a file, behind its own (packing.py).
+PACKED = ".zlib"
 
 
 def set_aside() -> None:
@@ -23,13 +27,33 @@ def set_aside() -> None:
     modules, libraries = {}, {}
     for path, name in _shared_objects(os.path.dirname(sys.executable)):
         if name not in sys.modules:
-            with open(path, "rb") as file:
-                # A library may be named as a module would be; both is then possible.
-                content = libraries[os.path.basename(path)] = file.read()
+            # A library may be named as a module would be; both is then possible.
+            content = libraries[os.path.basename(path)] = _kept(path)
             if name:
                 modules[name] = content
     if modules:
         sys.meta_path.insert(0, SetAside(modules, libraries))
+
+
+class Kept(NamedTuple):
+    """The content of a file."""
+
+    data: bytes
+    is_packed: bool = False
+
+    def content(self) -> bytes:
+        """As it was in the file."""
+        if not self.is_packed:
+            return self.data
+        import zlib  # in some Pythons a library itself, which is then kept as it is
+
+        return zlib.decompress(self.data)
+
+
+def _kept(path: str) -> Kept:
+    is_packed = os.path.exists(path + PACKED)
+    with open(path + PACKED if is_packed else path, "rb") as file:
+        return Kept(file.read(), is_packed)
 
 
 def _shared_objects(folder: str) -> Iterator[tuple[str, str]]:
@@ -39,18 +63,18 @@ def _shared_objects(folder: str) -> Iterator[tuple[str, str]]:
         for file in files:
             if file.endswith(_SUFFIX):
                 yield os.path.join(parent, file), ".".join([*package, file.removesuffix(_SUFFIX)])
-            elif f"{_SUFFIX}." in file:
+            elif f"{_SUFFIX}." in file and not file.endswith(PACKED):
                 yield os.path.join(parent, file), ""
 
 
 class SetAside:
     """Finds and loads modules (importlib.abc.MetaPathFinder) whose files are kept in memory.
 
-    `modules` and `libraries` are the files' contents, by the names of modules, and by those that
-    one library needs another by (DT_NEEDED).
+    `modules` and `libraries` are the files', by the names of modules, and by those that one library
+    needs another by (DT_NEEDED).
     """
 
-    def __init__(self, modules: Mapping[str, bytes], libraries: Mapping[str, bytes]) -> None:
+    def __init__(self, modules: Mapping[str, Kept], libraries: Mapping[str, Kept]) -> None:
         self._modules = modules
         self._libraries = dict(libraries)
 
@@ -58,30 +82,31 @@ class SetAside:
         self, name: str, _path: object = None, _target: object = None
     ) -> ModuleSpec | None:
         """Where a module is; None if it is none of these."""
-        content = self._modules.get(name)
-        return None if content is None else ModuleSpec(name, _Loader(self, name, content))
+        kept = self._modules.get(name)
+        return None if kept is None else ModuleSpec(name, _Loader(self, name, kept))
 
     def load_libraries(self, content: bytes) -> None:
         """Load the libraries that a module or library needs, and those that they need."""
         for name in [name for name in self._libraries if name.encode() + b"\0" in content]:
             # What is loaded already the dynamic linker has by its name; so once is enough.
             library = self._libraries.pop(name, None)
-            if library is not None and library is not content:
-                self.load_libraries(library)
-                with _as_file(library) as path, suppress(ImportError):
+            if library is not None and (needed := library.content()) != content:
+                self.load_libraries(needed)
+                with _as_file(needed) as path, suppress(ImportError):
                     # It has no module's function, which comes out only when it is loaded.
                     _load(ModuleSpec(name, None, origin=path))
 
 
 class _Loader(ExtensionFileLoader):
-    def __init__(self, world: SetAside, name: str, content: bytes) -> None:
+    def __init__(self, world: SetAside, name: str, kept: Kept) -> None:
         super().__init__(name, "")
         self._world = world
-        self._content = content
+        self._kept = kept
 
     def create_module(self, spec: ModuleSpec) -> ModuleType:
-        self._world.load_libraries(self._content)
-        with _as_file(self._content) as spec.origin:
+        content = self._kept.content()
+        self._world.load_libraries(content)
+        with _as_file(content) as spec.origin:
             return _load(spec)
 
 

@@ -12,6 +12,7 @@ import sys
 from collections.abc import Callable, MutableMapping
 
 from nativecgi import environment
+from nativecgi.bytecode import keep_bytecode
 from nativecgi.chance import watch
 from nativecgi.closedworld import set_aside
 from nativecgi.hooks import run_before_freeze
@@ -64,6 +65,7 @@ def reach(prepare: Callable[[], Callable[[], object]]) -> MutableMapping[str, st
 def _get_ready(token: bytes, rehearsal: Callable[[], object]) -> None:
     run_before_freeze()
     set_aside()
+    keep_bytecode()
     keep_data()
     show_threads()
     forget()

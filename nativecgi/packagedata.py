@@ -15,6 +15,8 @@ import sys
 from collections.abc import Callable, Iterator
 from typing import IO, Any
 
+from nativecgi.bytecode import CODE, INDEX
+
 # As they are now: in `os.stat` Nuitka would see the name, and look it up at each use.
 _open: Callable[..., IO[Any]] = vars(builtins)["open"]
 _stat: Callable[..., os.stat_result] = vars(os)["stat"]
@@ -131,8 +133,8 @@ def _data_files(folder: str, program: str) -> Iterator[str]:
     for parent, _folders, files in os.walk(folder):
         for file in files:
             path = os.path.join(parent, file)
-            is_library = file.endswith(".so") or ".so." in file
-            if not is_library and os.path.realpath(path) != program:
+            is_kept = file.endswith(".so") or ".so." in file or file in (INDEX, CODE)
+            if not is_kept and os.path.realpath(path) != program:
                 yield path
 
 

@@ -27,13 +27,13 @@ PyMODINIT_FUNC PyInit_asking(void) { return PyModule_Create(&definition); }
 """
 # Takes the files from the folder, and then they are gone.
 PROGRAM = """
-import os, sys
-from nativecgi.closedworld import SetAside
+import os, sys, zlib
+from nativecgi.closedworld import Kept, SetAside
 def content(name):
     with open(name, "rb") as file:
         taken = file.read()
     os.unlink(name)
-    return taken
+    return Kept(zlib.compress(taken), True) if "PACKED" in os.environ else Kept(taken)
 modules = {"asking": content("asking.so")}
 libraries = {"libanswer.so.1": content("libanswer.so.1"), "asking.so": modules["asking"]}
 sys.meta_path.insert(0, SetAside(modules, libraries))
@@ -75,8 +75,9 @@ def files(folder: Path) -> None:
         (folder / name).write_bytes(kept.read_bytes())
 
 
-def test_a_module_is_loaded_with_the_library_it_needs(folder: Path) -> None:
-    assert said(folder, "import asking; print(asking.ask())") == "42\n"
+@pytest.mark.parametrize("env", [{}, {"PACKED": "1"}], ids=["as it is", "packed"])
+def test_a_module_is_loaded_with_the_library_it_needs(folder: Path, env: dict[str, str]) -> None:
+    assert said(folder, "import asking; print(asking.ask())", env=env) == "42\n"
 
 
 def test_it_is_imported_once(folder: Path) -> None:

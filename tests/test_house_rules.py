@@ -104,6 +104,9 @@ def test_the_freezer_needs_msgspec_and_pyelftools_and_nothing_else(path: Path) -
 # has none: it can be tested with a dictionary and some bytes.
 EDGE = {
     "body.py": "os.read os.readv",
+    "bytecode.py": (
+        "open os.close os.open os.pread os.pwrite os.readlink sys.executable sys.meta_path"
+    ),
     "cgi.py": "sys.stderr",
     "chance.py": "os.getpid os.urandom",
     "closedworld.py": (
