@@ -8,7 +8,13 @@
 from django.conf import settings
 from django.core.wsgi import get_wsgi_application
 from django.http import HttpRequest, HttpResponse
+from django.middleware.clickjacking import XFrameOptionsMiddleware
+from django.middleware.common import CommonMiddleware
+from django.middleware.csrf import CsrfViewMiddleware
+from django.middleware.security import SecurityMiddleware
 from django.shortcuts import render
+from django.template.backends.django import DjangoTemplates
+from django.template.loaders import cached, locmem
 from django.urls import path
 
 PAGE = """<!DOCTYPE html>
@@ -18,28 +24,29 @@ PAGE = """<!DOCTYPE html>
 <ul>{% for letter in name %}<li>{{ letter }}</li>{% endfor %}</ul>
 </html>"""
 
+# What startproject chooses, but what needs a database.
+MIDDLEWARE = (
+    *(SecurityMiddleware, CommonMiddleware),
+    *(CsrfViewMiddleware, XFrameOptionsMiddleware),
+)
+
+
+def name_of(kind: type) -> str:
+    """What the settings call it: a compiler sees imports, and not what only strings name."""
+    return f"{kind.__module__}.{kind.__qualname__}"
+
+
+PAGES = (name_of(locmem.Loader), {"page.html": PAGE})
+
 settings.configure(
     ALLOWED_HOSTS=["*"],
     ROOT_URLCONF=__name__,
     SECRET_KEY="signs nothing here",
-    # What startproject chooses, but what needs a database.
-    MIDDLEWARE=[
-        "django.middleware.security.SecurityMiddleware",
-        "django.middleware.common.CommonMiddleware",
-        "django.middleware.csrf.CsrfViewMiddleware",
-        "django.middleware.clickjacking.XFrameOptionsMiddleware",
-    ],
+    MIDDLEWARE=[name_of(each) for each in MIDDLEWARE],
     TEMPLATES=[
         {
-            "BACKEND": "django.template.backends.django.DjangoTemplates",
-            "OPTIONS": {
-                "loaders": [
-                    (
-                        "django.template.loaders.cached.Loader",
-                        [("django.template.loaders.locmem.Loader", {"page.html": PAGE})],
-                    )
-                ]
-            },
+            "BACKEND": name_of(DjangoTemplates),
+            "OPTIONS": {"loaders": [(name_of(cached.Loader), [PAGES])]},
         }
     ],
 )
