@@ -13,11 +13,11 @@ from bench import chart, guestbook, instructions, setups, throughput, transfers
 from bench.builds import DYNAMIC_C, GO, WSGIREF
 from bench.chart import Dot
 from bench.footprint import Footprint
-from bench.guestbook import Load, Result
+from bench.guestbook import Result
 from bench.programs import OURS, Program
 from bench.setups import Rates
 from bench.startup import Timing
-from bench.throughput import Rate
+from bench.throughput import Load, Rate
 from bench.transfers import DOWNLOADS, UPLOADS, Transfer
 
 _WIDE = 120  # columns

@@ -61,7 +61,7 @@ def measure_all(programs: Sequence[Program], folder: Path) -> dict[str, Rates]:
         }
         for (_name, program), url in urls.items():
             check(url, program)
-        rounds = [{key: load(url) for key, url in urls.items()} for _round in range(ROUNDS)]
+        rounds = [{key: load(url).rate for key, url in urls.items()} for _round in range(ROUNDS)]
     return {
         name: Rates({
             program.name: statistics.median(rates[name, program] for rates in rounds)
