@@ -5,6 +5,8 @@
 # dependencies = ["django==5.2.19"]
 # ///
 
+from typing import Any
+
 from django.conf import settings
 from django.core.wsgi import get_wsgi_application
 from django.http import HttpRequest, HttpResponse
@@ -13,6 +15,7 @@ from django.middleware.common import CommonMiddleware
 from django.middleware.csrf import CsrfViewMiddleware
 from django.middleware.security import SecurityMiddleware
 from django.shortcuts import render
+from django.template import context_processors
 from django.template.backends.django import DjangoTemplates
 from django.template.loaders import cached, locmem
 from django.urls import path
@@ -31,9 +34,9 @@ MIDDLEWARE = (
 )
 
 
-def name_of(kind: type) -> str:
+def name_of(thing: Any) -> str:
     """What the settings call it: a compiler sees imports, and not what only strings name."""
-    return f"{kind.__module__}.{kind.__qualname__}"
+    return f"{thing.__module__}.{thing.__qualname__}"
 
 
 PAGES = (name_of(locmem.Loader), {"page.html": PAGE})
@@ -46,7 +49,10 @@ settings.configure(
     TEMPLATES=[
         {
             "BACKEND": name_of(DjangoTemplates),
-            "OPTIONS": {"loaders": [(name_of(cached.Loader), [PAGES])]},
+            "OPTIONS": {
+                "context_processors": [name_of(context_processors.request)],
+                "loaders": [(name_of(cached.Loader), [PAGES])],
+            },
         }
     ],
 )
