@@ -3,6 +3,7 @@
 import argparse
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 from msgspec import Struct
@@ -10,6 +11,7 @@ from msgspec import Struct
 from bench import (
     builds,
     footprint,
+    frameworks,
     guestbook,
     instructions,
     machine,
@@ -78,7 +80,8 @@ def _options() -> Options:
         help="the page to write (default: docs/benchmarks.md)",
     )  # fmt: skip
     parser.add_argument(
-        "--only", choices=["startup", "instructions", "servers", "transfers", "guestbook"],
+        "--only",
+        choices=["startup", "instructions", "servers", "transfers", "guestbook", "frameworks"],
         help="measure this alone, and leave the rest of the page as it is",
     )  # fmt: skip
     return Options(**vars(parser.parse_args()))
@@ -110,6 +113,7 @@ def _bench(options: Options) -> None:
         else:
             tables.append(_servers(ours[0], compared))
         tables.append(_guestbook(options))
+    tables += _frameworks(compared, options, skip)
     if tool := transfers.missing():
         skip(f"large transfers through Apache: there is no {tool}")
     else:
@@ -146,6 +150,9 @@ def _bench_only(options: Options) -> None:
             tables = [_servers(programs.hello(options.ours.resolve()), peers)]
         case "transfers":
             tables = [_transfers()]
+        case "frameworks":
+            peers = [peer.program for peer in builds.build(_BUILD, print)]
+            tables = _frameworks(peers, options, print)
         case _:
             tables = [_guestbook(options)]
     page = options.output.read_text()
@@ -219,6 +226,34 @@ def _guestbook(options: Options) -> Table:
     return table
 
 
+def _frameworks(
+    compared: list[Program], options: Options, skip: Callable[[str], None]
+) -> list[Table]:
+    print("building applications of frameworks, some minutes for the first time")
+    built = frameworks.build(_BUILD / "frameworks", skip)
+    if not built:
+        return []
+    go = next((program for program in compared if program.name == builds.GO), None)
+    rounds = min(options.rounds, frameworks.STARTS)
+    print(f"timing {len(built)} frameworks, {rounds} rounds of a second or so")
+    timings = frameworks.time_all(built, go, rounds, _BUILD / "copies")
+    tables = [report.frameworks_startup_table(built, timings, rounds)]
+    report.show(tables[0])
+    if reason := frameworks.missing():
+        skip(f"frameworks through Apache: {reason}")
+    else:
+        print(f"loading {len(built)} frameworks through Apache, three minutes")
+        results = frameworks.measure_all(built, _BUILD / "cgi-bin")
+        through_apache = [
+            report.frameworks_throughput_table(results),
+            report.frameworks_memory_table(results),
+        ]
+        for table in through_apache:
+            report.show(table)
+        tables += through_apache
+    return tables
+
+
 def _transfers() -> Table:
     print("moving a gibibyte each way through Apache, a few minutes")
     table = report.transfers_table(transfers.measure_all(_BUILD))
@@ -256,11 +291,13 @@ def _method(options: Options) -> list[str]:
         f"other than 2xx or 3xx ends the benchmark with an error.",
         "To reproduce it: `make bench`, with gcc, musl-tools, golang-go, rustc, perl, python3, "
         "apache2-bin and wrk installed; what is missing is left out. With everything built it "
-        "takes less than five minutes on two cores: so guestbooks and transfers have few rounds. "
-        "`--only` measures one part (`startup`, `instructions`, `guestbook`, `transfers`) and "
-        "leaves the rest of the page as it is: `.venv-dev/bin/python -m bench --only startup`. The "
-        "peers' sources are in `bench/peers/`. Times differ between machines, and more so virtual "
-        "ones: compare ratios.",
+        "takes less than ten minutes on two cores, of which frameworks are four: so guestbooks, "
+        "transfers and frameworks have few rounds. Building the frameworks' eight programs for the "
+        "first time takes some minutes more, and PyPI. `--only` measures one part (`startup`, "
+        "`instructions`, `servers`, `guestbook`, `frameworks`, `transfers`) and leaves the rest of "
+        "the page as it is: `.venv-dev/bin/python -m bench --only startup`. The peers' sources are "
+        "in `bench/peers/`. Times differ between machines, and more so virtual ones: compare "
+        "ratios.",
     ]
 
 

@@ -3,7 +3,6 @@
 import json
 import os
 import random
-import re
 import shutil
 import sqlite3
 import subprocess
@@ -22,7 +21,7 @@ from bench.builds import WSGIREF
 from bench.errors import BenchError
 from bench.pagecache import evict
 from bench.programs import OURS, Program
-from bench.throughput import THREADS
+from bench.throughput import Load, load
 from servers import apache
 from servers.server import Server
 
@@ -34,12 +33,6 @@ _REQUESTS = _PEERS / "guestbook.lua"  # those for a write
 _HEAD = "@HEAD@"  # stands in a peer's source for the beginning of the page
 _TIMEOUT = 20  # seconds: one who writes waits for others
 _LONGEST = {"name": 80, "message": 2000}
-
-_RATE = re.compile(r"Requests/sec:\s*([\d.]+)")
-_COUNT = re.compile(r"(\d+) requests in")
-_LATENCY = re.compile(r"^ +(50|99)% +([\d.]+)(us|ms|s) *$", re.MULTILINE)
-_FAILURE = re.compile(r"^.*(?:Non-2xx|Socket errors).*$", re.MULTILINE)
-_MILLISECONDS = {"us": 0.001, "ms": 1.0, "s": 1000.0}
 
 
 class Peer(Struct, frozen=True):
@@ -54,15 +47,6 @@ class Peer(Struct, frozen=True):
     command: tuple[str, ...]
     environment: Mapping[str, str] = {}
     is_script: bool = False
-
-
-class Load(Struct, frozen=True):
-    """What wrk saw of one program in one round."""
-
-    rate: float  # requests per second
-    count: int  # of requests that were answered
-    p50: float  # milliseconds
-    p99: float
 
 
 class Result(Struct, frozen=True):
@@ -261,19 +245,10 @@ def _loads(server: Server, programs: Sequence[Program], *options: str) -> dict[P
     for _round in range(ROUNDS):
         shuffle(order)
         for program in order:
-            loads[program].append(_load(f"{server.url}/{program.path.name}", options))
+            loads[program].append(
+                load(
+                    f"{server.url}/{program.path.name}", f"--timeout={_TIMEOUT}s", *options,
+                    connections=CONNECTIONS, seconds=SECONDS,
+                )
+            )  # fmt: skip
     return loads
-
-
-def _load(url: str, options: Sequence[str]) -> Load:
-    command = ["wrk", f"-t{THREADS}", f"-c{CONNECTIONS}", f"-d{SECONDS}s", "--latency"]
-    command += [f"--timeout={_TIMEOUT}s", *options, url]
-    result = subprocess.run(command, capture_output=True, text=True, check=False)
-    rate, count = _RATE.search(result.stdout), _COUNT.search(result.stdout)
-    latency = {
-        percent: float(number) * _MILLISECONDS[unit]
-        for percent, number, unit in _LATENCY.findall(result.stdout)
-    }
-    if result.returncode or _FAILURE.search(result.stdout) or not rate or not count:
-        raise BenchError(f"{' '.join(command)} failed:\n{result.stdout}{result.stderr}")
-    return Load(float(rate[1]), int(count[1]), latency["50"], latency["99"])

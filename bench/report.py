@@ -9,18 +9,23 @@ import rich.table
 from msgspec import Struct
 from rich.console import Console
 
-from bench import chart, guestbook, instructions, setups, throughput, transfers
+from bench import chart, frameworks, guestbook, instructions, setups, throughput, transfers
 from bench.builds import DYNAMIC_C, GO, WSGIREF
 from bench.chart import Dot
 from bench.footprint import Footprint
-from bench.guestbook import Load, Result
+from bench.frameworks import Built
+from bench.guestbook import Result
 from bench.programs import OURS, Program
 from bench.setups import Rates
 from bench.startup import Timing
-from bench.throughput import Rate
+from bench.throughput import Load, Rate
 from bench.transfers import DOWNLOADS, UPLOADS, Transfer
 
 _WIDE = 120  # columns
+_RESIDENT_COMMANDS = " ".join(
+    f"{resident.name} is `{' '.join(resident.command)}`."
+    for resident in (frameworks.GUNICORN, frameworks.UVICORN)
+)
 _METHOD = "## How it is measured"
 
 
@@ -222,6 +227,125 @@ def _load_cells(
         yield f"{statistics.median(ratios):.2f}" if ratios else "-"
     yield f"{statistics.median(load.p50 for load in loads):.1f}"
     yield f"{statistics.median(load.p99 for load in loads):.0f}"
+
+
+def frameworks_startup_table(
+    built: Sequence[Built], timings: Mapping[Program, Timing], rounds: int
+) -> Table:
+    """Applications of frameworks from spawn to exit, beside Go's hello."""
+    go = next((program for program in timings if program.name == GO), None)
+    to_go = timings[go].median if go else None
+    rows = []
+    if go:
+        timing = timings[go]
+        rows.append((f"{GO}: hello", f"{timing.median:.2f}", f"{timing.p95:.2f}", "1.00", *"----"))
+    for each in built:
+        frozen, cold, plain = (timings[program] for program in each.programs)
+        rows.append(
+            (
+                each.framework.name,
+                f"{frozen.median:.2f}",
+                f"{frozen.p95:.2f}",
+                _ratio(frozen.median, to_go),
+                f"{cold.median:.2f}",
+                _ratio(cold.median, frozen.median),
+                f"{plain.median:.1f}",
+                f"{plain.median / frozen.median:.1f}",
+            )
+        )
+    head = (
+        "program",
+        "median ms",
+        "p95 ms",
+        "x Go",
+        "not warmed up: ms",
+        "x",
+        "CGIHandler: ms",
+        "x",
+    )
+    installed = dict.fromkeys(each for one in built for each in one.framework.requirements)
+    note = (
+        f"One page in each framework, the same byte by byte: a template with the name that the "
+        f"path has. Measured as above, all in one run of {min(rounds, frameworks.STARTS)} rounds. "
+        f"Not warmed up is the same program built without `warmup`; CGIHandler is the application "
+        f"as plain Python, with the standard library's wsgiref, and for FastAPI, which that does "
+        f"not run, with nativecgi's `run(from_asgi(app))` as plain Python. `x` is how many times "
+        f"as long as frozen. Versions: {', '.join(installed)}. The sources are in `bench/apps/`."
+    )
+    return Table("Frameworks: spawn to exit", head, rows, note)
+
+
+def frameworks_throughput_table(results: Mapping[str, Mapping[str, frameworks.Result]]) -> Table:
+    """What Apache serves of them, frozen and not, and what it passes to a resident server."""
+    rows = [
+        (
+            f"{framework}: {way}",
+            _rate(_median(result.loads, lambda load: load.rate)),
+            f"{_median(result.loads, lambda load: load.p50):.1f}",
+            f"{_median(result.loads, lambda load: load.p99):.0f}",
+            _ratio(
+                _median(result.loads, lambda load: load.rate),
+                _median(ways[frameworks.FROZEN].loads, lambda load: load.rate),
+            ),
+        )
+        for framework, ways in results.items()
+        for way, result in ways.items()
+    ]
+    head = ("application", "requests/s", "p50 ms", "p99 ms", "x frozen")
+    note = (
+        f"Through Apache on the loopback interface, loaded by `wrk -t{throughput.THREADS} "
+        f"-c{throughput.CONNECTIONS} -d{frameworks.SECONDS}s`, plain Python's CGI programs for "
+        f"{frameworks.PLAIN_SECONDS} seconds, on the same machine; the ways of a "
+        f"framework take turns, in a new order each round, {frameworks.ROUNDS} times, and numbers "
+        f"are medians of the rounds'. CGI programs are mod_cgid's; a resident server is behind "
+        f"mod_proxy_http, which keeps its connections. {_RESIDENT_COMMANDS} The p99 of few "
+        f"requests is that of the slowest. Another status than 2xx or 3xx, or a socket error, ends "
+        f"the benchmark with an error."
+    )
+    return Table("Frameworks: requests per second", head, rows, note)
+
+
+def frameworks_memory_table(results: Mapping[str, Mapping[str, frameworks.Result]]) -> Table:
+    """What memory the programs and the resident servers take together."""
+    rows = []
+    for framework, ways in results.items():
+        for way, result in ways.items():
+            median = frameworks.median(result.under_load)
+            rows.append(
+                (
+                    f"{framework}: {way}",
+                    str(result.at_rest.processes),
+                    _mebibytes(result.at_rest.size),
+                    str(median.processes),
+                    _mebibytes(median.size),
+                    _mebibytes(max(memory.size for memory in result.under_load)),
+                )
+            )
+    head = ("application", "at rest: processes", "MiB", "loaded: processes", "MiB", "most")
+    note = (
+        f"The sum of the proportional set sizes (Pss of /proc/PID/smaps_rollup) of all processes "
+        f"that run the application: a page that several share counts once, in parts. Of CGI these "
+        f"are the programs that Apache runs at that moment, which are stopped for the look, and "
+        f"Apache meanwhile; of a resident server all its processes, workers and others. Apache's "
+        f"own are not counted, nor is the page cache. At rest is after the requests of the table "
+        f"above. Loaded: {frameworks.CONCURRENT} requests at a time (`wrk "
+        f"-c{frameworks.CONCURRENT}`), {round(1 / frameworks.PAUSE)} looks a second for "
+        f"{frameworks.SECONDS} seconds: medians, and the most. A page of the interpreter's or a "
+        f"library's file that other programs of the machine use is shared with them."
+    )
+    return Table("Frameworks: memory", head, rows, note)
+
+
+def _median(loads: Sequence[Load], of: Callable[[Load], float]) -> float:
+    return statistics.median(map(of, loads))
+
+
+def _rate(value: float) -> str:
+    return f"{value:,.0f}" if value >= 10 else f"{value:.1f}"
+
+
+def _mebibytes(count: int) -> str:
+    return f"{count / 2**20:,.1f}"
 
 
 def show(table: Table) -> None:

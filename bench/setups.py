@@ -1,6 +1,5 @@
 """Measures what each server makes of the same programs: requests per second, with wrk."""
 
-import shutil
 import statistics
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager, ExitStack
@@ -10,7 +9,7 @@ from pathlib import Path
 from msgspec import Struct
 
 from bench.programs import Program
-from bench.throughput import check, load, place
+from bench.throughput import check, load, serve_from
 from servers import apache, lighttpd, nginx
 from servers.server import Server, executable
 
@@ -45,10 +44,7 @@ def measure_all(programs: Sequence[Program], folder: Path) -> dict[str, Rates]:
 
     Raises BenchError and ServerError as throughput.measure_all does.
     """
-    shutil.rmtree(folder, ignore_errors=True)
-    folder.mkdir(parents=True)
-    for program in programs:
-        place(program.path, folder)
+    serve_from(folder, programs)
     with ExitStack() as running:
         servers = {
             name: running.enter_context(serving(folder))
@@ -61,7 +57,7 @@ def measure_all(programs: Sequence[Program], folder: Path) -> dict[str, Rates]:
         }
         for (_name, program), url in urls.items():
             check(url, program)
-        rounds = [{key: load(url) for key, url in urls.items()} for _round in range(ROUNDS)]
+        rounds = [{key: load(url).rate for key, url in urls.items()} for _round in range(ROUNDS)]
     return {
         name: Rates({
             program.name: statistics.median(rates[name, program] for rates in rounds)

@@ -17,8 +17,20 @@ from servers.server import executable
 THREADS, CONNECTIONS, SECONDS, ROUNDS = 1, 8, 3, 2
 
 _RATE = re.compile(r"Requests/sec:\s*([\d.]+)")
+_COUNT = re.compile(r"(\d+) requests in")
+_LATENCY = re.compile(r"^ +(50|99)% +([\d.]+)(us|ms|s|m) *$", re.MULTILINE)
+_MILLISECONDS = {"us": 0.001, "ms": 1.0, "s": 1000.0, "m": 60_000.0}
 # wrk prints these lines only where there is something to count.
-_FAILURE = re.compile(r"^.*(?:Non-2xx|Socket errors).*$", re.MULTILINE)
+_BAD_STATUS, _SOCKET_ERRORS = "Non-2xx", "Socket errors"
+
+
+class Load(Struct, frozen=True):
+    """What wrk saw of one address in one round."""
+
+    rate: float  # requests per second
+    count: int  # of requests that were answered
+    p50: float  # milliseconds
+    p99: float
 
 
 class Rate(Struct, frozen=True):
@@ -41,17 +53,22 @@ def measure_all(programs: Sequence[Program], folder: Path) -> dict[Program, Rate
     Raises BenchError where one gives a wrong answer, or any but 2xx and 3xx under load, and
     ServerError where Apache does not start.
     """
-    shutil.rmtree(folder, ignore_errors=True)
-    folder.mkdir(parents=True)
-    for program in programs:
-        place(program.path, folder)
+    serve_from(folder, programs)
     with apache.serving(folder) as server:
         urls = {program: f"{server.url}/{program.path.name}" for program in programs}
         for program, url in urls.items():
             check(url, program)
-        rounds = [{program: load(url) for program, url in urls.items()} for _ in range(ROUNDS)]
+        rounds = [{program: load(url).rate for program, url in urls.items()} for _ in range(ROUNDS)]
     rates = {program: [rates[program] for rates in rounds] for program in programs}
     return {program: Rate(max(several), min(several)) for program, several in rates.items()}
+
+
+def serve_from(folder: Path, programs: Sequence[Program]) -> None:
+    """Have these programs, and nothing else, in the folder."""
+    shutil.rmtree(folder, ignore_errors=True)
+    folder.mkdir(parents=True)
+    for program in programs:
+        place(program.path, folder)
 
 
 def place(file: Path, folder: Path) -> None:
@@ -73,11 +90,30 @@ def check(url: str, program: Program) -> None:
         raise BenchError(f"{program.name} at {url} answers {body[:500]!r}")
 
 
-def load(url: str) -> float:
-    """Requests per second that wrk measures; raises BenchError."""
-    command = ["wrk", f"-t{THREADS}", f"-c{CONNECTIONS}", f"-d{SECONDS}s", url]
+def load(url: str, *options: str, connections: int = CONNECTIONS, seconds: int = SECONDS) -> Load:
+    """Have wrk load an address, with more of its options; raises BenchError."""
+    return parsed(run(url, *options, connections=connections, seconds=seconds))
+
+
+def run(url: str, *options: str, connections: int, seconds: int) -> str:
+    """What wrk says of an address, connections that fail included; raises BenchError."""
+    command = ["wrk", f"-t{THREADS}", f"-c{connections}", f"-d{seconds}s", "--latency"]
+    command += [*options, url]
     result = subprocess.run(command, capture_output=True, text=True, check=False)
-    rate, failure = _RATE.search(result.stdout), _FAILURE.search(result.stdout)
-    if result.returncode or failure or not rate:
+    if result.returncode or _BAD_STATUS in result.stdout:
         raise BenchError(f"{' '.join(command)} failed:\n{result.stdout}{result.stderr}")
-    return float(rate[1])
+    return result.stdout
+
+
+def parsed(output: str) -> Load:
+    """What wrk says that it saw; raises BenchError where that is nothing, or an error."""
+    if _SOCKET_ERRORS in output:
+        raise BenchError(f"wrk saw errors:\n{output}")
+    rate, count = _RATE.search(output), _COUNT.search(output)
+    latency = {
+        percent: float(number) * _MILLISECONDS[unit]
+        for percent, number, unit in _LATENCY.findall(output)
+    }
+    if not rate or not count or int(count[1]) == 0:
+        raise BenchError(f"wrk saw no answer:\n{output}")
+    return Load(float(rate[1]), int(count[1]), latency["50"], latency["99"])

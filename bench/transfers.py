@@ -18,6 +18,7 @@ from msgspec import Struct
 
 from bench import builds
 from bench.errors import BenchError
+from bench.processes import about, children
 from servers import apache
 from servers.server import Server, executable
 
@@ -213,20 +214,9 @@ def _watched(server: Server, memory: Memory) -> Iterator[None]:
 
 def _programs(server: Server) -> list[str]:
     """The texts of the programs' /proc/PID/status: mod_cgid's daemon, a child, is their parent."""
-    pids = [pid for child in _children(server.pid) for pid in _children(child)]
-    texts = [_read(f"/proc/{pid}/status") for pid in pids]
+    pids = [pid for child in children(server.pid) for pid in children(child)]
+    texts = [about(pid, "status") for pid in pids]
     return [text for text in texts if not text.startswith(f"Name:\t{apache.PROGRAM}\n")]
-
-
-def _children(pid: int) -> list[int]:
-    return [int(word) for word in _read(f"/proc/{pid}/task/{pid}/children").split()]
-
-
-def _read(path: str) -> str:
-    try:
-        return Path(path).read_text()
-    except OSError:  # the process has ended
-        return ""
 
 
 def _kib(status: str, name: str) -> int:

@@ -20,6 +20,7 @@ from nativecgi.limits import Limits
 from nativecgi.process import respond
 from nativecgi.request import Request
 from nativecgi.response import Handler, Response, answered, json, not_found, text
+from nativecgi.send import close
 from nativecgi.streams import flush_streams, keep_stdout
 
 # A path, decoded by nobody yet, with a query if there is a "?": asked for with GET. Or a request.
@@ -75,7 +76,8 @@ def prepare(
     prepare_forms()
     scenes = [*_SCENES, *(_scene(handler, request) for request in warmup)]
     for scene in scenes:
-        answered(scene.handler, Request(scene.env, io.BytesIO(scene.body), limits))
+        response = answered(scene.handler, Request(scene.env, io.BytesIO(scene.body), limits))
+        close(response.body)  # an ASGI application's holds an event loop
     return lambda: _play(scenes, limits)
 
 

@@ -7,13 +7,19 @@ them costs is gone when it is frozen.
 import sys
 
 from nuitka.plugins.PluginBase import NuitkaPluginBase
-from nuitka.utils.ModuleNames import ModuleName
+from nuitka.utils.ModuleNames import (
+    ModuleName,
+    post_module_load_trigger_name,
+    pre_module_load_trigger_name,
+)
 
 from nuitka_plugins.installed import installed
 
 # What nativecgi runs in each request. An upload takes a tenth more instructions with multipart's
 # bytecode; msgspec is in C.
 COMPILED = {"nativecgi", "multipart"}
+
+_TRIGGERS = (pre_module_load_trigger_name, post_module_load_trigger_name)
 
 
 class KeepBytecode(NuitkaPluginBase):
@@ -27,4 +33,8 @@ class KeepBytecode(NuitkaPluginBase):
 
     def decideCompilation(self, module_name: ModuleName) -> str | None:  # noqa: N802
         """How a module is included; None leaves it to others."""
+        # Nuitka's own code before or behind a module: it fails where it finds that in its cache of
+        # bytecode, so in all programs with urllib.request but the first.
+        if str(module_name).endswith(_TRIGGERS):
+            return "compiled"
         return "bytecode" if module_name.hasOneOfNamespaces(self._bytecode) else None

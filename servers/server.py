@@ -196,15 +196,23 @@ def _identity() -> Identity | None:
     raise ServerError(f"root cannot run a server without one of the users {', '.join(_USERS)}")
 
 
+def is_reachable(folder: Path) -> bool:
+    """Whether the user that servers run as may enter a folder."""
+    return _identity() is None or _is_open(folder.resolve())
+
+
 def _reachable(cgi_bin: Path, home: Path, identity: Identity | None) -> Path:
     """The folder, or where others may not enter it, a copy that they may."""
-    folders = (cgi_bin, *cgi_bin.parents)
-    if identity is None or all(_is_readable(folder) for folder in folders):
+    if identity is None or _is_open(cgi_bin):
         return cgi_bin
     copy = shutil.copytree(cgi_bin, home / "cgi-bin")
     for path in (copy, *copy.rglob("*")):
         path.chmod(path.stat().st_mode | _READABLE)
     return copy
+
+
+def _is_open(folder: Path) -> bool:
+    return all(_is_readable(each) for each in (folder, *folder.parents))
 
 
 def _is_readable(path: Path) -> bool:

@@ -1,18 +1,40 @@
 """What the benchmark makes of its measurements; what it measures is for no test to judge."""
 
 import os
+import subprocess
 import tempfile
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from xml.etree import ElementTree
 
 import pytest
 
-from bench import chart, pagecache, report, startup
+from bench import builds, chart, frameworks, pagecache, processes, report, startup, throughput
 from bench.chart import Dot
+from bench.errors import BenchError
+from bench.frameworks import FRAMEWORKS, FROZEN, Built, Framework, Result
+from bench.processes import Memory
 from bench.programs import Program
 from bench.startup import Sample, Timing
+from bench.throughput import Load
+from servers.server import Server
 
+WRK = """\
+Running 3s test @ http://127.0.0.1:8080/cgi-bin/hello
+  1 threads and 8 connections
+  Thread Stats   Avg      Stdev     Max   +/- Stdev
+    Latency     7.02ms    2.54ms  41.03ms   84.13%
+    Req/Sec     1.15k    52.13     1.24k    73.33%
+  Latency Distribution
+     50%  500.00us
+     75%    7.71ms
+     90%    9.50ms
+     99%    1.25s
+  3443 requests in 3.00s, 0.88MB read
+Requests/sec:   1147.28
+Transfer/sec:    299.14KB
+"""
 SVG = "{http://www.w3.org/2000/svg}"
 DOTS = [Dot("one & <two>", 0.2), Dot("ours", 2.0, is_ours=True), Dot("three", 20.0)]
 
@@ -123,6 +145,140 @@ def test_a_section_of_the_page_is_replaced_and_no_other() -> None:
         "# Benchmarks\n\n## A\n\n| x | y |\n| --- | ---: |\n| 1 | 2 |\n\n"
         "## B\n\nkept\n\n## How it is measured\n\nso\n"
     )
+
+
+# --- the load ---
+
+
+def test_what_wrk_says_is_read() -> None:
+    assert throughput.parsed(WRK) == Load(rate=1147.28, count=3443, p50=0.5, p99=1250.0)
+
+
+def test_a_load_without_an_answer_is_an_error() -> None:
+    with pytest.raises(BenchError, match="no answer"):
+        throughput.parsed(WRK.replace("3443 requests", "0 requests"))
+
+
+def test_a_load_with_errors_is_an_error() -> None:
+    errors = "  Socket errors: connect 0, read 1, write 0, timeout 0\n"
+    with pytest.raises(BenchError, match="saw errors"):
+        throughput.parsed(WRK.replace("Requests/sec", f"{errors}Requests/sec"))
+
+
+# --- the memory of processes ---
+
+
+@contextmanager
+def shell(script: str) -> Iterator["subprocess.Popen[bytes]"]:
+    """A shell that has said that it is ready, in a process group that is ended with it."""
+    command = ["/bin/sh", "-c", script]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, process_group=0) as process:
+        assert process.stdout is not None
+        process.stdout.readline()
+        try:
+            yield process
+        finally:
+            os.killpg(process.pid, 9)
+
+
+def state(pid: int) -> str:
+    return processes.about(pid, "stat").rpartition(")")[2].split()[0]
+
+
+def test_the_memory_of_a_server_is_that_of_all_its_processes() -> None:
+    with shell("sleep 60 & sleep 60 & echo ready; wait") as process:
+        memory = processes.of_server(process.pid)
+    assert memory.processes == 3
+    assert memory.size > 0
+
+
+def test_the_memory_of_programs_is_without_the_server(tmp_path: Path) -> None:
+    with shell("(sleep 60 & sleep 60 & echo ready; wait) & wait") as process:
+        server = Server("http://localhost", tmp_path / "log", "sh", process.pid)
+        memory = processes.of_programs(server)
+        (daemon,) = processes.children(process.pid)
+        states = [state(pid) for pid in (daemon, *processes.children(daemon))]
+    assert memory.processes == 2
+    assert memory.size > 0
+    assert "T" not in states, "stopped for the look alone"
+
+
+def test_a_process_that_has_ended_takes_no_memory() -> None:
+    with subprocess.Popen(["true"]) as process:
+        process.wait()
+    assert processes.of_server(process.pid) == Memory(processes=0, size=0)
+
+
+# --- frameworks ---
+
+every_framework = pytest.mark.parametrize("framework", FRAMEWORKS, ids=lambda each: each.name)
+
+
+@every_framework
+def test_an_application_has_versions_of_all_that_it_requires(framework: Framework) -> None:
+    assert len(framework.requirements) > 1
+    assert all("==" in each for each in framework.requirements)
+
+
+@every_framework
+def test_an_application_is_the_same_but_for_its_warm_up(framework: Framework) -> None:
+    source = framework.source.read_text()
+    cold = frameworks.without_warm_up(source)
+    compile(cold, framework.app, "exec")
+    assert "warmup" not in cold
+    assert cold.count("\n") == source.count("\n")
+
+
+def test_an_application_that_is_not_warmed_up_is_no_comparison() -> None:
+    with pytest.raises(BenchError, match="warmup"):
+        frameworks.without_warm_up("run(handle)\n")
+
+
+@pytest.fixture
+def built() -> Built:
+    frozen, cold, plain = (Program(name, Path(name)) for name in ("frozen", "cold", "plain"))
+    return Built(FRAMEWORKS[0], Path("python"), frozen, cold, plain)
+
+
+def times(*milliseconds: float) -> Iterator[Timing]:
+    return (startup.summary([Sample(each, faults=1)]) for each in milliseconds)
+
+
+def test_frameworks_are_compared_with_go_and_with_plain_python(built: Built) -> None:
+    go = Program(builds.GO, Path("go"))
+    timings = dict(zip((go, *built.programs), times(2.0, 3.0, 4.5, 150.0), strict=True))
+    table = report.frameworks_startup_table([built], timings, rounds=10)
+    assert table.rows == [
+        (f"{builds.GO}: hello", "2.00", "2.00", "1.00", "-", "-", "-", "-"),
+        ("Flask", "3.00", "3.00", "1.50", "4.50", "1.50", "150.0", "50.0"),
+    ]
+    assert "flask==" in table.note
+
+
+def test_frameworks_are_compared_without_go_where_there_is_none(built: Built) -> None:
+    timings = dict(zip(built.programs, times(3.0, 4.5, 150.0), strict=True))
+    table = report.frameworks_startup_table([built], timings, rounds=10)
+    assert table.rows == [("Flask", "3.00", "3.00", "-", "4.50", "1.50", "150.0", "50.0")]
+
+
+def test_the_ways_of_a_framework_are_compared() -> None:
+    def result(rate: float, at_rest: Memory) -> Result:
+        loads = [Load(rate, 9, 2.0, 8.0), Load(3 * rate, 9, 4.0, 10.0)]
+        looks = [Memory(count, count * 2**20) for count in (2, 4, 9)]
+        return Result(loads, at_rest, looks)
+
+    ways = {
+        FROZEN: result(100.0, Memory(0, 0)),
+        "resident": result(500.0, Memory(3, 60 * 2**20)),
+    }
+    assert report.frameworks_throughput_table({"Flask": ways}).rows == [
+        (f"Flask: {FROZEN}", "200", "3.0", "9", "1.00"),
+        ("Flask: resident", "1,000", "3.0", "9", "5.00"),
+    ]
+    assert report.frameworks_memory_table({"Flask": ways}).rows == [
+        (f"Flask: {FROZEN}", "0", "0.0", "4", "4.0", "9.0"),
+        ("Flask: resident", "3", "60.0", "4", "4.0", "9.0"),
+    ]
 
 
 # --- the chart ---

@@ -926,3 +926,17 @@ if __name__ == "__main__":
     result = run(source)
     assert result.stdout == answer(b"hello")
     assert result.stderr == b"asked for \n"
+
+
+def test_a_warm_up_closes_the_answer(run: Run) -> None:
+    source = """
+from nativecgi import Response
+from nativecgi.rehearsal import prepare
+class Body:
+    def __iter__(self):
+        yield b"hello"
+    def close(self):
+        print("closed")
+prepare(lambda request: Response(Body()), ["/"])
+"""
+    assert run(source).stdout == b"closed\n"
