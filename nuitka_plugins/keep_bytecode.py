@@ -27,4 +27,7 @@ class KeepBytecode(NuitkaPluginBase):
 
     def decideCompilation(self, module_name: ModuleName) -> str | None:  # noqa: N802
         """How a module is included; None leaves it to others."""
+        # What Nuitka has run before or after a module: it cannot take that from its cache.
+        if module_name.isFakeModuleName():
+            return None
         return "bytecode" if module_name.hasOneOfNamespaces(self._bytecode) else None
