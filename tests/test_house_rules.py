@@ -136,7 +136,7 @@ EDGE = {
         "open os.dup os.dup2 os.fstat os.isatty os.open os.set_inheritable sys sys.stderr "
         "sys.stdout"
     ),
-    "threads.py": "sys._current_frames sys.stderr",
+    "threads.py": "os.stat sys._current_frames sys.stderr",
     "websocket.py": "open",
     "wsgi.py": "sys.stderr",
 }
