@@ -45,16 +45,16 @@ def reach(prepare: Callable[[], Callable[[], object]]) -> MutableMapping[str, st
     After it the process is as if it had just started: sys.argv, os.environ, the standard
     streams, chance and time are its own. Returns its environment.
 
-    `prepare` is called before a freeze, to make what all processes can share. It returns a
-    function that is called over and over right before it, to do what each process will do: the
-    interpreter's caches and free lists are then as a process needs them, and it writes to less
-    of its memory.
+    `prepare` is called before a freeze, behind those hooks, to make what all processes can share.
+    It returns a function that is called over and over right before it, to do what each process
+    will do: the interpreter's caches and free lists are then as a process needs them, and it
+    writes to less of its memory.
     """
     if _VARIABLE not in os.environ:
         run_before_freeze()
         occupy_closed()
         return dict(os.environ)
-    _get_ready(bytes.fromhex(os.environ.pop(_VARIABLE)), prepare())
+    _get_ready(bytes.fromhex(os.environ.pop(_VARIABLE)), prepare)
     signal.raise_signal(_STOP)
     env = _renewed()
     for renew in _unrehearsed:
@@ -62,8 +62,9 @@ def reach(prepare: Callable[[], Callable[[], object]]) -> MutableMapping[str, st
     return env
 
 
-def _get_ready(token: bytes, rehearsal: Callable[[], object]) -> None:
+def _get_ready(token: bytes, prepare: Callable[[], Callable[[], object]]) -> None:
     run_before_freeze()
+    rehearsal = prepare()
     set_aside()
     keep_bytecode()
     keep_data()

@@ -1,10 +1,10 @@
 """Keeps what lies beside a compiled program, such as templates, for when it is frozen.
 
-In an image that folder is there no more. Its files are kept in memory, and the three functions by
-which Python finds and reads files know them: open, os.stat and os.listdir. On these rest os.path,
-pathlib, importlib.resources, pkgutil and the loaders of templates. A file that is opened has a
-descriptor (memfd_create(2)), as a web framework expects that sends it. Nothing in the folder can
-be written to.
+In an image that folder is there no more. Its files are kept in memory, and the functions by which
+Python finds and reads files know them: open, os.stat, os.access and os.listdir. On these rest
+os.path, pathlib, importlib.resources, pkgutil and the loaders of templates. A file that is opened
+has a descriptor (memfd_create(2)), as a web framework expects that sends it. Nothing in the folder
+can be written to.
 """
 
 import builtins
@@ -20,7 +20,12 @@ from nativecgi.bytecode import CODE, INDEX
 # As they are now: in `os.stat` Nuitka would see the name, and look it up at each use.
 _open: Callable[..., IO[Any]] = vars(builtins)["open"]
 _stat: Callable[..., os.stat_result] = vars(os)["stat"]
+_access: Callable[..., bool] = vars(os)["access"]
 _listdir: Callable[..., list[Any]] = vars(os)["listdir"]
+
+# What tells which functions of os take an argument that not all platforms know.
+_ABLE = (os.supports_dir_fd, os.supports_effective_ids, os.supports_fd,
+         os.supports_follow_symlinks)  # fmt: skip
 
 
 def keep_data() -> None:
@@ -35,9 +40,9 @@ def keep_data() -> None:
 def _install(kept: "Kept") -> None:
     # Set so as compiled code sees it, too: what Nuitka compiles has the built-in open by itself.
     builtins.open = io.open = kept.open  # type: ignore[assignment]
-    for name, new in (("stat", kept.stat), ("listdir", kept.listdir)):
+    for name, new in (("stat", kept.stat), ("access", kept.access), ("listdir", kept.listdir)):
         old = getattr(os, name)
-        for able in (os.supports_dir_fd, os.supports_fd, os.supports_follow_symlinks):
+        for able in _ABLE:
             if old in able:
                 able.add(new)
         setattr(os, name, new)
@@ -120,6 +125,22 @@ class Kept:
         if found is not None:
             return found
         return _stat(path, dir_fd=dir_fd, follow_symlinks=follow_symlinks)
+
+    def access(
+        self,
+        path: Any,
+        mode: int,
+        *,
+        dir_fd: int | None = None,
+        effective_ids: bool = False,
+        follow_symlinks: bool = True,
+    ) -> bool:
+        """As the function of os."""
+        found = self._found.get(self._name(path))
+        if found is not None:
+            return found.st_mode & mode == mode
+        options = {"effective_ids": effective_ids, "follow_symlinks": follow_symlinks}
+        return _access(path, mode, dir_fd=dir_fd, **options)
 
     def listdir(self, path: Any = None) -> list[Any]:
         """As the function of os."""

@@ -8,6 +8,7 @@ import io
 import os
 import sys
 from collections.abc import Callable, Iterable, Mapping
+from contextvars import copy_context
 from typing import Any
 from urllib.parse import unquote
 
@@ -22,6 +23,7 @@ from nativecgi.request import Request
 from nativecgi.response import Handler, Response, answered, json, not_found, text
 from nativecgi.send import close
 from nativecgi.streams import flush_streams, keep_stdout
+from nativecgi.threads import await_threads, count_threads
 
 # A path, decoded by nobody yet, with a query if there is a "?": asked for with GET. Or a request.
 WarmUp = str | Request
@@ -70,14 +72,21 @@ def prepare(
     """Make what requests need, and not every program. Returns a function that rehearses.
 
     It answers made-up requests, to nobody: some as most handlers do, those of `warmup` by
-    `handler`. This is asked for each once now, and what it raises (but for HTTPError) is raised.
+    `handler`. This is asked for each once now, and what it raises (but for HTTPError) is raised;
+    RuntimeError where it leaves a thread running, or answers that it has failed.
     """
     prepare_decoders()
     prepare_forms()
     scenes = [*_SCENES, *(_scene(handler, request) for request in warmup)]
+    count = count_threads()
     for scene in scenes:
-        response = answered(scene.handler, Request(scene.env, io.BytesIO(scene.body), limits))
-        close(response.body)  # an ASGI application's holds an event loop
+        request = Request(scene.env, io.BytesIO(scene.body), limits)
+        response = copy_context().run(answered, scene.handler, request)
+        close(response.body)
+        await_threads(count)
+        if response.status >= 500:  # a framework has the exception, and logs it
+            path = scene.env["PATH_INFO"]
+            raise RuntimeError(f"the warm-up of {path!r} was answered with {response.status}")
     return lambda: _play(scenes, limits)
 
 
@@ -99,13 +108,17 @@ def _play(scenes: Iterable[Scene], limits: Limits | None) -> None:
     """Do with descriptors and streams what a process does, and then put them back."""
     kept = os.dup(1), sys.stdout
     nowhere = os.open(os.devnull, os.O_WRONLY)
+    count = count_threads()
     for scene in scenes:
         os.dup2(nowhere, 1)
         stdin = os.memfd_create("body")
         os.write(stdin, scene.body)
         os.lseek(stdin, 0, os.SEEK_SET)
         stdout = keep_stdout()
-        respond(scene.handler, scene.environment(), stdin, stdout, limits, _begin)
+        # What an answer sets in context variables is its own.
+        context = copy_context()
+        context.run(respond, scene.handler, scene.environment(), stdin, stdout, limits, _begin)
+        await_threads(count)
         flush_streams()
         os.close(stdin)
         os.close(stdout)

@@ -63,6 +63,17 @@ def test_files_and_folders_are_found(kept: Kept, folder: Path) -> None:
     assert kept.stat(folder / "shop").st_ino != kept.stat(folder / "shop" / "templates").st_ino
 
 
+def test_everybody_may_read_and_nobody_write(kept: Kept, folder: Path) -> None:
+    for path in (folder / PAGE, os.fsencode(folder / PAGE), folder / "shop"):
+        assert kept.access(path, os.F_OK)
+        assert kept.access(path, os.R_OK, effective_ids=True)
+        assert not kept.access(path, os.W_OK)
+        assert not kept.access(path, os.R_OK | os.W_OK)
+    assert kept.access(folder / "shop", os.X_OK)
+    assert not kept.access(folder / PAGE, os.X_OK)
+    assert not kept.access(folder / "shop" / "nonesuch", os.F_OK)
+
+
 def test_folders_are_listed(kept: Kept, folder: Path) -> None:
     assert sorted(kept.listdir(folder / "shop")) == ["empty", "templates"]
     assert kept.listdir(os.fsencode(folder / "shop" / "templates")) == [b"page.html"]
@@ -92,6 +103,7 @@ def test_other_files_are_as_ever(kept: Kept, tmp_path: Path) -> None:
         assert file.read() == "other"
     assert kept.listdir(other) == ["file"]
     assert kept.stat(other / "file") == os.stat(other / "file")
+    assert kept.access(other / "file", os.R_OK)
     reader, writer = os.pipe()
     assert stat.S_ISFIFO(kept.stat(reader).st_mode)
     os.close(reader)
@@ -120,10 +132,11 @@ def test_python_s_own_functions_use_it(folder: Path) -> None:
         shutil.rmtree(sys.argv[1])
         with open(path) as file:
             print(file.read(), path.read_text(), path.exists(), os.path.isdir(path.parent))
-        print([*path.parent.iterdir()] == [path], os.path.getsize(path))
+        print([*path.parent.iterdir()] == [path], os.path.getsize(path), os.access(path, os.R_OK))
         print(os.stat in os.supports_follow_symlinks, os.listdir in os.supports_fd)
+        print(os.access in os.supports_effective_ids)
     """
     output = subprocess.check_output(
         [sys.executable, "-c", code, folder], env={"PYTHONPATH": str(ROOT)}, text=True
     )
-    assert output == "content content True True\nTrue 7\nTrue True\n"
+    assert output == "content content True True\nTrue 7 True\nTrue True\nTrue\n"
