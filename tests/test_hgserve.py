@@ -67,14 +67,19 @@ def configure(repository: Path, *settings: str, more: Sequence[str] = ()) -> Non
 
 
 @pytest.fixture
-def url(example: Callable[[str], Path], repository: Path, served: Path) -> Iterator[str]:
-    """Where Apache has the repositories."""
+def environment(repository: Path, served: Path) -> dict[str, str]:
+    """What the server sets for the program."""
     configuration = served / "hgweb.config"
     configuration.write_text(f"[paths]\n/ = {repository.parent}/*\n")
     # Mercurial reads a repository's settings if the owner is the user, or one that is trusted.
     trust = served / "hgrc"
     trust.write_text("[trusted]\nusers = *\n")
-    environment = {"HGWEB_CONFIG": str(configuration), "HGRCPATH": str(trust)}
+    return {"HGWEB_CONFIG": str(configuration), "HGRCPATH": str(trust)}
+
+
+@pytest.fixture
+def url(example: Callable[[str], Path], environment: dict[str, str]) -> Iterator[str]:
+    """Where Apache has the repositories."""
     with apache.serving(example(NAME).parent, environment=environment) as server:
         yield f"{server.url}/{NAME}"
 
@@ -217,6 +222,32 @@ def test_hooks_run_and_may_refuse(hg: Hg, url: str, repository: Path, tmp_path: 
     hg("-R", "mine", "commit", "--message", "Now four")
     hg("-R", "mine", "push", fails=True)
     assert "Now four" not in hg("-R", repository, "log").stdout
+
+
+def test_new_files_have_the_mode_of_their_folder_whatever_the_umask(
+    hg: Hg,
+    example: Callable[[str], Path],
+    environment: dict[str, str],
+    repository: Path,
+    tmp_path: Path,
+) -> None:
+    (repository / ".hg" / "store").chmod(0o755)
+    hg("clone", repository, "mine")
+    (tmp_path / "mine" / "new").write_text("new\n")
+    hg("-R", "mine", "commit", "--addremove", "--message", "New")
+    hg("-R", "mine", "bundle", "--type", "none-v1", "--base", "tip^", tmp_path / "bundle")
+    before = os.umask(0o077)
+    try:
+        answer = Client(example(NAME), env=environment).post(
+            f"/shop?cmd=unbundle&heads={b'force'.hex()}",
+            headers={"Content-Type": "application/mercurial-0.1"},
+            body=(tmp_path / "bundle").read_bytes(),
+        )
+    finally:
+        os.umask(before)
+    assert answer.body.startswith(b"1\n"), answer.text + answer.log
+    file = repository / ".hg" / "store" / "data" / "new.i"
+    assert file.stat().st_mode & 0o777 == 0o644
 
 
 def test_an_extension_that_the_configuration_enables(
