@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from nativecgi.testing import Client
+from nativecgi.testing import Answer, Client
 from servers import apache
 from tests.remote import Remote
 
@@ -224,28 +224,48 @@ def test_hooks_run_and_may_refuse(hg: Hg, url: str, repository: Path, tmp_path: 
     assert "Now four" not in hg("-R", repository, "log").stdout
 
 
-def test_new_files_have_the_mode_of_their_folder_whatever_the_umask(
+@pytest.fixture
+def unbundle(
     hg: Hg,
     example: Callable[[str], Path],
     environment: dict[str, str],
     repository: Path,
     tmp_path: Path,
-) -> None:
-    (repository / ".hg" / "store").chmod(0o755)
-    hg("clone", repository, "mine")
-    (tmp_path / "mine" / "new").write_text("new\n")
-    hg("-R", "mine", "commit", "--addremove", "--message", "New")
-    hg("-R", "mine", "bundle", "--type", "none-v1", "--base", "tip^", tmp_path / "bundle")
-    before = os.umask(0o077)
-    try:
-        answer = Client(example(NAME), env=environment).post(
+) -> Callable[..., Answer]:
+    """Pushes a change with a file `new` to the program by itself: `unbundle(REMOTE_USER="ann")`."""
+    hg("clone", repository, "other")
+    (tmp_path / "other" / "new").write_text("new\n")
+    hg("-R", "other", "commit", "--addremove", "--message", "New")
+    hg("-R", "other", "bundle", "--type", "none-v1", "--base", "tip^", tmp_path / "bundle")
+
+    def push(**env: str) -> Answer:
+        return Client(example(NAME), env={**environment, **env}).post(
             f"/shop?cmd=unbundle&heads={b'force'.hex()}",
             headers={"Content-Type": "application/mercurial-0.1"},
             body=(tmp_path / "bundle").read_bytes(),
         )
+
+    return push
+
+
+def test_who_may_push_is_known_by_the_server(
+    unbundle: Callable[..., Answer], repository: Path
+) -> None:
+    configure(repository, "allow-push = ann", "push_ssl = false")
+    assert unbundle().status == 401
+    assert unbundle(REMOTE_USER="bob").status == 401
+    assert unbundle(REMOTE_USER="ann").body.startswith(b"1\n")
+
+
+def test_new_files_have_the_mode_of_their_folder_whatever_the_umask(
+    unbundle: Callable[..., Answer], repository: Path
+) -> None:
+    (repository / ".hg" / "store").chmod(0o755)
+    before = os.umask(0o077)
+    try:
+        assert unbundle().body.startswith(b"1\n")
     finally:
         os.umask(before)
-    assert answer.body.startswith(b"1\n"), answer.text + answer.log
     file = repository / ".hg" / "store" / "data" / "new.i"
     assert file.stat().st_mode & 0o777 == 0o644
 
@@ -263,6 +283,25 @@ def test_an_extension_that_the_configuration_enables(
     hg("-R", "mine", *largefiles, "push")
     hg("clone", *largefiles, f"{url}/shop", "yours")
     assert (tmp_path / "yours" / "picture").read_bytes() == b"\0\xff" * 1000
+
+
+def test_an_extension_that_is_a_file_on_the_server(pages: Client, served: Path) -> None:
+    extension = served / "greet.py"
+    extension.write_text("""if True:
+        from mercurial import registrar
+        templatefilter = registrar.templatefilter()
+        @templatefilter(b"greet", intype=bytes)
+        def greet(name):
+            return b"Hello " + name
+    """)
+    (served / "templates" / "hello").mkdir(parents=True)
+    (served / "templates" / "hello" / "map").write_text(
+        "default = 'summary'\nmimetype = 'text/plain'\nsummary = '{repo|greet}'\n"
+    )
+    with (served / "hgrc").open("a") as file:
+        file.write(f"[extensions]\ngreet = {extension}\n[web]\nstyle = hello\n")
+        file.write(f"templates = {served}/templates\n")
+    assert pages.get("/shop/summary").text == "Hello shop"
 
 
 def test_pushes_at_once_are_all_kept(hg: Hg, url: str, repository: Path, tmp_path: Path) -> None:
