@@ -2,6 +2,7 @@
 
 import io
 import os
+import shlex
 import subprocess
 import tarfile
 import zipfile
@@ -238,8 +239,11 @@ def unbundle(
     hg("-R", "other", "commit", "--addremove", "--message", "New")
     hg("-R", "other", "bundle", "--type", "none-v1", "--base", "tip^", tmp_path / "bundle")
 
-    def push(**env: str) -> Answer:
-        return Client(example(NAME), env={**environment, **env}).post(
+    def push(by: Sequence[str] = (), **env: str) -> Answer:
+        program = tmp_path / "program"
+        program.write_text(f"#!/bin/sh\nexec {shlex.join([*by, str(example(NAME))])}\n")
+        program.chmod(0o755)
+        return Client(program, env={**environment, **env}).post(
             f"/shop?cmd=unbundle&heads={b'force'.hex()}",
             headers={"Content-Type": "application/mercurial-0.1"},
             body=(tmp_path / "bundle").read_bytes(),
@@ -268,6 +272,20 @@ def test_new_files_have_the_mode_of_their_folder_whatever_the_umask(
         os.umask(before)
     file = repository / ".hg" / "store" / "data" / "new.i"
     assert file.stat().st_mode & 0o777 == 0o644
+
+
+def test_a_lock_names_the_machine_that_it_is_taken_on(
+    unbundle: Callable[..., Answer], repository: Path, tmp_path: Path
+) -> None:
+    """By that another process knows whether it can see if the owner is still there."""
+    elsewhere = ("unshare", "--uts", "sh", "-c", 'hostname elsewhere && exec "$0"')
+    if subprocess.run([*elsewhere, "true"], capture_output=True, check=False).returncode:
+        pytest.skip("this user cannot have a host name of its own")
+    note = tmp_path / "note"
+    hook = f"pretxnchangegroup.note = readlink .hg/store/lock > {note}"
+    configure(repository, "allow-push = *", "push_ssl = false", more=["[hooks]", hook])
+    assert unbundle(by=elsewhere).body.startswith(b"1\n")
+    assert note.read_text().startswith("elsewhere/")
 
 
 def test_an_extension_that_the_configuration_enables(

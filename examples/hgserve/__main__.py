@@ -20,7 +20,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
-from mercurial import commands, initialization, util
+from mercurial import commands, initialization, lock, util
 from mercurial import ui as uimod
 from mercurial.hgweb import hgweb
 from mercurial.repo import factory
@@ -79,6 +79,7 @@ def rehearse() -> None:
             for request in requests:
                 body = handle(Request(request)).body
                 _all = body if isinstance(body, bytes) else b"".join(body)
+    lock.lock._host = None  # the commit's lock has had the name of this machine
     if before is None:
         del os.environ["HGRCPATH"]
     else:
