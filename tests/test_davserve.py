@@ -82,7 +82,7 @@ SYNCHRONIZATION = """\
 
 
 @pytest.fixture
-def url(example: Callable[[str], Path], served: Path) -> Iterator[str]:
+def url(deployed: Callable[[str], Path], served: Path) -> Iterator[str]:
     """Where Apache has Radicale."""
     users, configuration = served / "users", served / "radicale.conf"
     users.write_text(USERS)
@@ -97,7 +97,7 @@ filesystem_folder = {served / "collections"}
 level = warning
 """)
     environment = {"RADICALE_CONFIG": str(configuration)}
-    with apache.serving(example(NAME).parent, environment=environment) as server:
+    with apache.serving(deployed(NAME), environment=environment) as server:
         yield f"{server.url}/{NAME}"
 
 

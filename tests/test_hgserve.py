@@ -3,6 +3,7 @@
 import io
 import os
 import shlex
+import shutil
 import subprocess
 import tarfile
 import zipfile
@@ -28,16 +29,14 @@ ENVIRONMENT = {
 Hg = Callable[..., "subprocess.CompletedProcess[str]"]
 
 
-@pytest.fixture
-def hg(example: Callable[[str], Path], tmp_path: Path) -> Hg:
-    """Runs Mercurial's client, of the server's version: `hg("clone", url, folder)`."""
-    example(NAME)  # has it installed
+def client(folder: Path) -> Hg:
+    """Runs Mercurial's client, of the server's version: `hg("clone", url, name)`, in a folder."""
 
     def run(*arguments: str | Path, fails: bool = False) -> "subprocess.CompletedProcess[str]":
         result = subprocess.run(
             [HG, "--noninteractive", *arguments],
-            env={**ENVIRONMENT, "HOME": str(tmp_path)},
-            cwd=tmp_path,
+            env={**ENVIRONMENT, "HOME": str(folder)},
+            cwd=folder,
             capture_output=True,
             text=True,
             timeout=120,
@@ -50,13 +49,28 @@ def hg(example: Callable[[str], Path], tmp_path: Path) -> Hg:
 
 
 @pytest.fixture
-def repository(served: Path, hg: Hg) -> Path:
-    """One with two changes, which everybody may push to."""
-    folder = served / "repositories" / "shop"
-    hg("init", folder)
+def hg(example: Callable[[str], Path], tmp_path: Path) -> Hg:
+    example(NAME)  # has it installed
+    return client(tmp_path)
+
+
+@pytest.fixture(scope="module")
+def history(example: Callable[[str], Path], tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A repository with two changes."""
+    example(NAME)
+    folder = tmp_path_factory.mktemp("history")
+    hg = client(folder)
+    hg("init")
     for content in ("one\n", "one\ntwo\n"):
         (folder / "list.txt").write_text(content)
-        hg("-R", folder, "commit", "--addremove", "--message", f"Now {content.split()[-1]}")
+        hg("commit", "--addremove", "--message", f"Now {content.split()[-1]}")
+    return folder
+
+
+@pytest.fixture
+def repository(history: Path, served: Path) -> Path:
+    """A copy of it, which everybody may push to."""
+    folder = shutil.copytree(history, served / "repositories" / "shop", symlinks=True)
     configure(folder, "allow-push = *", "push_ssl = false", "allow-archive = zip, gz")
     return folder
 
@@ -79,9 +93,9 @@ def environment(repository: Path, served: Path) -> dict[str, str]:
 
 
 @pytest.fixture
-def url(example: Callable[[str], Path], environment: dict[str, str]) -> Iterator[str]:
+def url(deployed: Callable[[str], Path], environment: dict[str, str]) -> Iterator[str]:
     """Where Apache has the repositories."""
-    with apache.serving(example(NAME).parent, environment=environment) as server:
+    with apache.serving(deployed(NAME), environment=environment) as server:
         yield f"{server.url}/{NAME}"
 
 
