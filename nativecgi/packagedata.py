@@ -1,10 +1,10 @@
 """Keeps what lies beside a compiled program, such as templates, for when it is frozen.
 
 In an image that folder is there no more. Its files are kept in memory, and the functions by which
-Python finds and reads files know them: open, os.stat, os.access and os.listdir. On these rest
-os.path, pathlib, importlib.resources, pkgutil and the loaders of templates. A file that is opened
-has a descriptor (memfd_create(2)), as a web framework expects that sends it. Nothing in the folder
-can be written to.
+Python finds and reads files know them: open, and of os stat, lstat, access, listdir and scandir. On
+these rest os.path, os.walk, glob, pathlib, importlib.resources, pkgutil and the loaders of
+templates. A file that is opened has a descriptor (memfd_create(2)), as a web framework expects that
+sends it. Nothing in the folder can be written to.
 """
 
 import builtins
@@ -21,7 +21,9 @@ from nativecgi.bytecode import CODE, INDEX
 _open: Callable[..., IO[Any]] = vars(builtins)["open"]
 _stat: Callable[..., os.stat_result] = vars(os)["stat"]
 _access: Callable[..., bool] = vars(os)["access"]
+_lstat: Callable[..., os.stat_result] = vars(os)["lstat"]
 _listdir: Callable[..., list[Any]] = vars(os)["listdir"]
+_scandir: Callable[..., Any] = vars(os)["scandir"]
 
 # What tells which functions of os take an argument that not all platforms know.
 _ABLE = (os.supports_dir_fd, os.supports_effective_ids, os.supports_fd,
@@ -40,8 +42,8 @@ def keep_data() -> None:
 def _install(kept: "Kept") -> None:
     # Set so as compiled code sees it, too: what Nuitka compiles has the built-in open by itself.
     builtins.open = io.open = kept.open  # type: ignore[assignment]
-    for name, new in (("stat", kept.stat), ("access", kept.access), ("listdir", kept.listdir)):
-        old = getattr(os, name)
+    for name in ("stat", "lstat", "access", "listdir", "scandir"):
+        old, new = getattr(os, name), getattr(kept, name)
         for able in _ABLE:
             if old in able:
                 able.add(new)
@@ -142,12 +144,76 @@ class Kept:
         options = {"effective_ids": effective_ids, "follow_symlinks": follow_symlinks}
         return _access(path, mode, dir_fd=dir_fd, **options)
 
+    def lstat(self, path: Any, *, dir_fd: int | None = None) -> os.stat_result:
+        """As the function of os; there are no symbolic links in the folder."""
+        found = self._found.get(self._name(path))
+        return _lstat(path, dir_fd=dir_fd) if found is None else found
+
     def listdir(self, path: Any = None) -> list[Any]:
         """As the function of os."""
         names = self._names.get(self._name(path))
         if names is None:
             return _listdir(path)
         return list(map(os.fsencode, names)) if isinstance(path, bytes) else list(names)
+
+    def scandir(self, path: Any = None) -> Any:
+        """As the function of os."""
+        if self._name(path) not in self._names:
+            return _scandir(path)
+        folder = os.fspath(path)
+        return _Entries([_Entry(folder, name, self.stat) for name in self.listdir(folder)])
+
+
+class _Entries:
+    """What os.scandir returns: an iterator to be closed."""
+
+    def __init__(self, entries: "list[_Entry]") -> None:
+        self._rest = iter(entries)
+
+    def __iter__(self) -> "_Entries":
+        return self
+
+    def __next__(self) -> "_Entry":
+        return next(self._rest)
+
+    def __enter__(self) -> "_Entries":
+        return self
+
+    def __exit__(self, *_failure: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        self._rest = iter(())
+
+
+class _Entry:
+    """As os.DirEntry, of which only os makes any."""
+
+    def __init__(self, folder: Any, name: Any, stat: Callable[[Any], os.stat_result]) -> None:
+        self.name = name
+        self.path = os.path.join(folder, name)
+        self._stat = stat
+
+    def __fspath__(self) -> Any:
+        return self.path
+
+    def stat(self, *, follow_symlinks: bool = True) -> os.stat_result:  # noqa: ARG002
+        return self._stat(self.path)
+
+    def is_dir(self, *, follow_symlinks: bool = True) -> bool:  # noqa: ARG002
+        return stat.S_ISDIR(self.stat().st_mode)
+
+    def is_file(self, *, follow_symlinks: bool = True) -> bool:  # noqa: ARG002
+        return stat.S_ISREG(self.stat().st_mode)
+
+    def is_symlink(self) -> bool:
+        return False
+
+    def is_junction(self) -> bool:
+        return False
+
+    def inode(self) -> int:
+        return self.stat().st_ino
 
 
 def _data_files(folder: str, program: str) -> Iterator[str]:

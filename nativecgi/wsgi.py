@@ -34,7 +34,6 @@ def from_wsgi(app: "WSGIApplication") -> Handler:
         body = LateBody(request.body)
         call = _Call()
         pieces = app(_environ(request, io.BufferedReader(body)), call.start_response)
-        call.has_returned = True
         try:
             response = _response(call, pieces, request)
             if isinstance(response.body, _Pieces):
@@ -72,8 +71,7 @@ class _Call:
 
     def __init__(self) -> None:
         self.head: Response | None = None
-        self.written: list[bytes] = []
-        self.has_returned = False  # from here on there are its pieces only
+        self._written: list[bytes] = []
         self.is_sent = False  # or might as well be: there is a byte to follow what it has told
 
     def start_response(
@@ -94,10 +92,24 @@ class _Call:
         return self._write
 
     def _write(self, data: bytes) -> None:
-        if self.has_returned:  # PEP 3333: "must not invoke write() from within [the] iterable"
-            raise ValueError("write is for before the application has returned")
-        self.written.append(_checked(data))
+        self._written.append(_checked(data))
         self.is_sent |= bool(data)
+
+    def written(self) -> bytes:
+        """What has been written since this was last asked."""
+        written = b"".join(self._written)
+        self._written.clear()
+        return written
+
+    def with_written(self, pieces: Iterable[bytes]) -> Iterator[bytes]:
+        """The pieces, each behind what is written while the application makes it.
+
+        PEP 3333 forbids it to write then, but servers send that, and Mercurial counts on it.
+        """
+        for piece in pieces:
+            yield self.written() + _checked(piece)
+        if rest := self.written():
+            yield rest
 
 
 class _Pieces:
@@ -116,9 +128,9 @@ class _Pieces:
 
 
 def _response(call: _Call, pieces: Iterable[bytes], request: Request) -> Response:
-    written = b"".join(call.written)
+    written = call.written()
     is_file = isinstance(pieces, FileWrapper) and not written
-    rest = map(_checked, pieces)
+    rest = call.with_written(pieces)
     # The application may wait with start_response, or call it again, until there is a byte to send.
     first = b"" if is_file else written or next(filter(None, rest), b"")
     call.is_sent = True

@@ -1,7 +1,8 @@
 """A plugin of Nuitka's: includes the data files of installed packages, such as translations.
 
 Nuitka loads this file by its path. Of a package with parts in other packages these files count
-only where the program has the part.
+only where the program has the part: because something imports it, or because there is nothing but
+data in it.
 """
 
 import os
@@ -12,10 +13,8 @@ from typing import Any
 
 from nuitka.plugins.PluginBase import NuitkaPluginBase
 
+from nuitka_plugins.data import data_files, data_packages
 from nuitka_plugins.installed import installed
-
-# What is a module, or made from one, or for a type checker or compiler.
-CODE = {".py", ".pyc", ".pyi", ".pyx", ".pxd", ".c", ".h", ".so", ".typed"}
 
 
 class IncludeData(NuitkaPluginBase):
@@ -27,11 +26,17 @@ class IncludeData(NuitkaPluginBase):
     def __init__(self) -> None:
         self._installed = tuple(sorted(installed(sys.path)))
 
+    def getImplicitImports(self, module: Any) -> Iterator[str]:  # noqa: N802
+        """The packages of data in a package, which no code imports that reads files there."""
+        name = module.getFullName()
+        if self._is_installed_package(module):
+            for package in data_packages(Path(module.getCompileTimeDirectory())):
+                yield f"{name}.{package}"
+
     def considerDataFiles(self, module: Any) -> Iterator[Any]:  # noqa: N802
         """The files that come with a module."""
         name = module.getFullName()
-        is_package = Path(module.getCompileTimeFilename()).name == "__init__.py"
-        if is_package and name.hasOneOfNamespaces(self._installed):
+        if self._is_installed_package(module):
             folder = Path(module.getCompileTimeDirectory())
             for file in data_files(folder):
                 yield self.makeIncludedDataFile(
@@ -41,14 +46,6 @@ class IncludeData(NuitkaPluginBase):
                     tags="package_data",
                 )
 
-
-def data_files(folder: Path) -> Iterator[Path]:
-    """The files of a package that are no code; those of packages in it are not its own."""
-    for path in sorted(folder.iterdir()):
-        if path.name.startswith(".") or path.name == "__pycache__":
-            continue
-        if path.is_dir():
-            if not (path / "__init__.py").exists():
-                yield from data_files(path)
-        elif path.suffix not in CODE:
-            yield path
+    def _is_installed_package(self, module: Any) -> bool:
+        is_package = Path(module.getCompileTimeFilename()).name == "__init__.py"
+        return is_package and bool(module.getFullName().hasOneOfNamespaces(self._installed))

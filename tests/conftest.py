@@ -206,6 +206,21 @@ def example(builder: Path, tmp_path_factory: pytest.TempPathFactory) -> Callable
     return build_example
 
 
+@pytest.fixture(scope="session")
+def deployed(example: Callable[[str], Path]) -> Iterator[Callable[[str], Path]]:
+    """Builds one of examples/: `deployed("hgserve")` is a folder with it that servers can read."""
+    with ExitStack() as stack:
+
+        @cache
+        def deploy(name: str) -> Path:
+            folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="deployed-")))
+            folder.chmod(0o755)
+            shutil.copy2(example(name), folder)
+            return folder
+
+        yield deploy
+
+
 @pytest.fixture
 def served() -> Iterator[Path]:
     """A folder for what a server's user has to read and write; pytest's own are closed to it."""

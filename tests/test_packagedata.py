@@ -59,6 +59,7 @@ def test_files_and_folders_are_found(kept: Kept, folder: Path) -> None:
     found = kept.stat(folder / PAGE)
     assert (found.st_size, found.st_mtime, found.st_mtime_ns) == (7, 7.25, 7_250_000_000)
     assert stat.S_ISREG(found.st_mode)
+    assert kept.lstat(folder / PAGE) == found
     assert stat.S_ISDIR(kept.stat(folder).st_mode)
     assert kept.stat(folder / "shop").st_ino != kept.stat(folder / "shop" / "templates").st_ino
 
@@ -79,14 +80,32 @@ def test_folders_are_listed(kept: Kept, folder: Path) -> None:
     assert kept.listdir(os.fsencode(folder / "shop" / "templates")) == [b"page.html"]
 
 
+def test_folders_are_scanned(kept: Kept, folder: Path) -> None:
+    with kept.scandir(folder / "shop") as entries:
+        found = {entry.name: entry for entry in entries}
+    assert sorted(found) == ["empty", "templates"]
+    empty, templates = found["empty"], found["templates"]
+    assert (empty.path, os.fspath(empty)) == (str(folder / "shop" / "empty"),) * 2
+    assert (empty.is_file(), empty.is_dir(), empty.is_symlink()) == (True, False, False)
+    assert (templates.is_file(), templates.is_dir()) == (False, True)
+    assert templates.stat() == kept.stat(folder / "shop" / "templates")
+    assert templates.inode() == templates.stat().st_ino
+    (page,) = kept.scandir(os.fsencode(folder / "shop" / "templates"))
+    assert (page.name, page.path) == (b"page.html", os.fsencode(folder / PAGE))
+
+
 def test_what_is_not_there_is_missed(kept: Kept, folder: Path) -> None:
     for path in (folder / "shop" / "nonesuch", folder / "shop.html", folder / "shop" / "module.so"):
         with pytest.raises(FileNotFoundError):
             kept.stat(path)
         with pytest.raises(FileNotFoundError):
+            kept.lstat(path)
+        with pytest.raises(FileNotFoundError):
             kept.open(path)
     with pytest.raises(FileNotFoundError):
         kept.listdir(folder / "nonesuch")
+    with pytest.raises(FileNotFoundError):
+        kept.scandir(folder / "nonesuch")
 
 
 def test_nothing_can_be_written(kept: Kept, folder: Path) -> None:
@@ -102,6 +121,8 @@ def test_other_files_are_as_ever(kept: Kept, tmp_path: Path) -> None:
     with kept.open(other / "file") as file:
         assert file.read() == "other"
     assert kept.listdir(other) == ["file"]
+    with kept.scandir(other) as entries:
+        assert [entry.path for entry in entries] == [str(other / "file")]
     assert kept.stat(other / "file") == os.stat(other / "file")
     assert kept.access(other / "file", os.R_OK)
     reader, writer = os.pipe()
@@ -124,19 +145,26 @@ def test_python_s_own_functions_use_it(folder: Path) -> None:
     (folder / "data").mkdir(parents=True)
     (folder / "data" / "x").write_text("content")
     code = """if True:
-        import os, shutil, sys
+        import glob, os, shutil, sys
         from pathlib import Path
         from nativecgi import packagedata
-        packagedata._install(packagedata.Kept(sys.argv[1]))
-        path = Path(sys.argv[1], "data", "x")
+        kept = packagedata.Kept(sys.argv[1])
         shutil.rmtree(sys.argv[1])
+        packagedata._install(kept)
+        path = Path(sys.argv[1], "data", "x")
         with open(path) as file:
             print(file.read(), path.read_text(), path.exists(), os.path.isdir(path.parent))
         print([*path.parent.iterdir()] == [path], os.path.getsize(path), os.access(path, os.R_OK))
         print(os.stat in os.supports_follow_symlinks, os.listdir in os.supports_fd)
         print(os.access in os.supports_effective_ids)
+        print([(folders, files) for _folder, folders, files in os.walk(sys.argv[1])])
+        print(glob.glob(f"{sys.argv[1]}/*/x") == [str(path)])
+        print([*Path(sys.argv[1]).glob("*/x")] == [*Path(sys.argv[1]).rglob("x")] == [path])
     """
     output = subprocess.check_output(
         [sys.executable, "-c", code, folder], env={"PYTHONPATH": str(ROOT)}, text=True
     )
-    assert output == "content content True True\nTrue 7 True\nTrue True\nTrue\n"
+    assert output == (
+        "content content True True\nTrue 7 True\nTrue True\nTrue\n"
+        "[(['data'], []), ([], ['x'])]\nTrue\nTrue\n"
+    )

@@ -500,13 +500,29 @@ def test_only_bytes_are_written() -> None:
         get(writing("text"))  # type: ignore[arg-type]
 
 
-def test_nothing_is_written_once_the_application_has_returned() -> None:
-    def app(_environ: Environ, start_response: StartResponse) -> Iterator[bytes]:
-        start_response("200 OK", TEXT)(b"x")
-        yield b""
+def test_what_is_written_while_a_piece_is_made_comes_before_it() -> None:
+    """Which PEP 3333 forbids, and Mercurial does."""
 
-    with pytest.raises(ValueError, match="before the application has returned"):
-        get(app)
+    def app(_environ: Environ, start_response: StartResponse) -> Iterator[bytes]:
+        write = start_response("200 OK", TEXT)
+        write(b"a")
+        yield b"b"
+        write(b"c")
+        write(b"d")
+        yield b"e"
+        write(b"f")
+
+    assert get(app).body == b"abcdef"
+
+
+def test_all_may_be_written_while_pieces_are_made() -> None:
+    def app(_environ: Environ, start_response: StartResponse) -> Iterator[bytes]:
+        write = start_response("200 OK", TEXT)
+        yield from ()
+        write(b"a")
+        write(b"b")
+
+    assert get(app).body == b"ab"
 
 
 # --- the body ---

@@ -1,0 +1,1 @@
+"""Mercurial repositories on the web."""
