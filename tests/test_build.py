@@ -277,11 +277,31 @@ def test_a_script_is_rehearsed_and_tried_without_its_effects(tmp_path: Path) -> 
     work.mkdir()
     app = build.App("x", script, is_script=True)
     build._copy_script(app, work, print)
-    build._freeze(build._plain_command(app, work, OWN), tmp_path / "x")
+    command = build._plain_command(app, work, OWN, work / "imported")
+    build._freeze(command, tmp_path / "x")
     build._try(tmp_path / "x", app.trial)
     assert not effect.exists()
     subprocess.run([tmp_path / "x"], env={"REQUEST_METHOD": "GET"}, check=True)
     assert effect.exists()
+
+
+def test_what_an_app_imports_by_name_is_known_from_its_rehearsal(tmp_path: Path) -> None:
+    package = write(
+        tmp_path / "shop" / "__main__.py",
+        "import importlib, json\n"
+        "from nativecgi import run, text\n"
+        "importlib.import_module('shop.settings')\n"
+        "def handle(request):\n"
+        "    importlib.import_module('shop.views')\n"
+        "    return text('')\n"
+        "run(handle, warmup=['/'])\n",
+    ).parent
+    for name in ("settings", "views", "unused"):
+        write(package / f"{name}.py", "")
+    work = tmp_path / "work"
+    work.mkdir()
+    app = build.App("shop", package)
+    assert build._rehearse(app, work, OWN) == ["shop.settings", "shop.views"]
 
 
 # Side files for a debugger.
@@ -295,12 +315,18 @@ class Workshop:
         self.kept = folder / "work" / "hello" / "hello.debug"
         self.steps: list[str] = []
         monkeypatch.setattr(build, "WORK", folder / "work")
+        monkeypatch.setattr(build, "_rehearse", lambda *_arguments: [])
         monkeypatch.setattr(build, "_compile", self.compile)
         monkeypatch.setattr(build, "_freeze", self.freeze)
         monkeypatch.setattr(build, "_try", lambda _program, _trial: (1.0, "200"))
 
     def compile(
-        self, app: build.App, work: Path, wanted: build.Wanted, packages: Environment, _jobs: int
+        self,
+        app: build.App,
+        work: Path,
+        wanted: build.Wanted,
+        packages: Environment,
+        *_others: object,
     ) -> build.Compiled:
         names, everything = wanted.debug is not None, wanted.compile_all
         step = "compile all" if everything else "compile"
@@ -315,15 +341,15 @@ class Workshop:
         self,
         _command: list[str],
         target: Path,
-        debug: Path | None = None,
+        *,
+        debug: Path,
         native: bool = False,
         **_others: object,
     ) -> None:
-        if debug is not None:  # else it is the rehearsal
-            self.steps.append("freeze natively" if native else "freeze")
-            number = len([step for step in self.steps if step.startswith("freeze")])
-            write(target, f"image {number}")
-            write(debug, f"side file of image {number}")
+        self.steps.append("freeze natively" if native else "freeze")
+        number = len([step for step in self.steps if step.startswith("freeze")])
+        write(target, f"image {number}")
+        write(debug, f"side file of image {number}")
 
     def build(
         self, *, debug: bool = False, native: bool = False, compile_all: bool = False
