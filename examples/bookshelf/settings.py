@@ -45,6 +45,7 @@ STATIC_URL = "static/"
 STORAGES = {"staticfiles": {"BACKEND": "bookshelf.storage.Storage"}}
 WHITENOISE_USE_FINDERS = True
 
+TIME_ZONE = "UTC"
 LANGUAGE_CODE = "en"
 LANGUAGES = [("en", "English"), ("de", "Deutsch")]
 
