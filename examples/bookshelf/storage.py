@@ -5,7 +5,7 @@ from django.urls import get_script_prefix
 
 
 class Storage(StaticFilesStorage):
-    """Links below the program's own path. Django's would keep that of the first request."""
+    """Links below the program's own path. Django's would keep that of the build, which has none."""
 
     @property
     def base_url(self) -> str:
