@@ -90,8 +90,7 @@ from nativecgi import before_freeze
 
 @before_freeze
 def list_imported():
-    modules = [module for name, module in sys.modules.items() if name != "__main__"]
-    specs = [getattr(module, "__spec__", None) for module in modules]
+    specs = [getattr(module, "__spec__", None) for module in sys.modules.values()]
     names = [spec.name for spec in specs if getattr(spec, "has_location", False)]
     Path({listing!r}).write_text("\\n".join(names))
 
@@ -342,7 +341,7 @@ def _copy_script(app: App, work: Path, report: Callable[[str], None]) -> None:
 
 
 def _rehearse(app: App, work: Path, packages: Environment) -> list[str]:
-    """Freeze the app as plain Python; the modules of its own and of its packages that it imported.
+    """Freeze the app as plain Python; the modules that it imported of the packages it requires.
 
     Nuitka sees what is imported by an import statement, and not what is by a string, such as what
     Django's settings name.
@@ -352,9 +351,8 @@ def _rehearse(app: App, work: Path, packages: Environment) -> list[str]:
     with tempfile.TemporaryDirectory(prefix="nativecgi-") as folder:
         command = _plain_command(app, work, packages, listing)
         _freeze(command, Path(folder, app.name), hint=app.hint)
-    own = {app.name} if app.source.is_dir() else set()
-    own |= packages.top_level()
-    return sorted(name for name in listing.read_text().split() if name.partition(".")[0] in own)
+    required = packages.top_level()
+    return sorted(name for name in listing.read_text().split() if name.split(".")[0] in required)
 
 
 def _plain_command(app: App, work: Path, packages: Environment, listing: Path) -> list[str]:
@@ -387,7 +385,8 @@ def _compile(
         # Else it has what compiled code asks for, and packages' bytecode asks for their versions.
         *(f"--include-distribution-metadata={name}" for name in packages.distributions()),
         *(f"--include-data-files={file}={place}" for file, place in _data_files(app)),
-        *(["--python-flag=-m"] if app.source.is_dir() else []),
+        # All of an app's own modules: it may import one by a string.
+        *(["--python-flag=-m", f"--include-package={app.name}"] if app.source.is_dir() else []),
         str(app.main(work)),
     ]
     # A script's own modules are beside the script.

@@ -285,23 +285,42 @@ def test_a_script_is_rehearsed_and_tried_without_its_effects(tmp_path: Path) -> 
     assert effect.exists()
 
 
-def test_what_an_app_imports_by_name_is_known_from_its_rehearsal(tmp_path: Path) -> None:
-    package = write(
-        tmp_path / "shop" / "__main__.py",
-        "import importlib, json\n"
-        "from nativecgi import run, text\n"
-        "importlib.import_module('shop.settings')\n"
-        "def handle(request):\n"
-        "    importlib.import_module('shop.views')\n"
-        "    return text('')\n"
-        "run(handle, warmup=['/'])\n",
-    ).parent
-    for name in ("settings", "views", "unused"):
-        write(package / f"{name}.py", "")
-    work = tmp_path / "work"
+def test_what_an_app_imports_by_a_string_is_known_from_its_rehearsal(tmp_path: Path) -> None:
+    source = """if True:
+        from importlib import import_module
+        from nativecgi import run, text
+        def handle(_request):
+            import_module("shelf.views")
+            return text("")
+        import_module("shelf.settings")
+        run(handle, warmup=["/"])
+    """
+    package, work = tmp_path / "package", tmp_path / "work"
+    write(package / "pyproject.toml", '[project]\nname = "shelf"\nversion = "1"\n')
+    for name in ("__init__", "settings", "views", "unused"):
+        write(package / "shelf" / f"{name}.py", "")
+    requirement = f"shelf @ {package.as_uri()}"
+    block = f'# /// script\n# dependencies = ["{requirement}"]\n# ///\n'
+    app = build.App("shop", write(tmp_path / "shop.py", block + source))
     work.mkdir()
-    app = build.App("shop", package)
-    assert build._rehearse(app, work, OWN) == ["shop.settings", "shop.views"]
+    packages = build._environment(app, work, print)
+    assert build._rehearse(app, work, packages) == ["shelf", "shelf.settings", "shelf.views"]
+
+
+def test_all_modules_of_a_package_are_in_its_program(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    commands: list[list[str]] = []
+
+    def fail(command: list[str], **_options: object) -> "subprocess.CompletedProcess[bytes]":
+        commands.append(command)
+        return subprocess.CompletedProcess(command, 1)
+
+    monkeypatch.setattr(subprocess, "run", fail)
+    package = write(tmp_path / "shop" / "__main__.py", HELLO).parent
+    with pytest.raises(build.BuildError, match="Nuitka could not compile it"):
+        build._compile(build.App("shop", package), tmp_path, build.Wanted(tmp_path), OWN, jobs=1)
+    assert "--include-package=shop" in commands[0]
 
 
 # Side files for a debugger.

@@ -5,12 +5,14 @@
 # dependencies = ["django==5.2.19", "whitenoise==6.12.0"]
 # ///
 
+# Of Django nearly all may be imported by a string, and some of it not before a request asks for it.
+# nuitka-project: --include-package=django
+
 from collections.abc import Iterator
 
 from django.apps import apps
 from django.conf import settings
 from django.db import connection
-from django.utils import formats, translation
 
 from bookshelf.wsgi import application
 from nativecgi import Request, from_wsgi, run
@@ -22,8 +24,6 @@ def warmup() -> Iterator[Request]:
         for model in apps.get_models():
             editor.create_model(model)
     for language, _name in settings.LANGUAGES:
-        with translation.override(language):
-            formats.get_format("DATE_FORMAT")  # imports the module of a language's formats
         for path in ("/", "/admin/login/"):
             yield Request({"PATH_INFO": path, "HTTP_ACCEPT_LANGUAGE": language})
 
