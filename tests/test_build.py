@@ -11,6 +11,7 @@ from elftools.elf.sections import SymbolTableSection
 
 import build
 from environments import OWN, Environment
+from tests.test_environments import make_wheel, requiring
 
 ROOT = Path(build.__file__).parent
 
@@ -290,21 +291,17 @@ def test_what_an_app_imports_by_a_string_is_known_from_its_rehearsal(tmp_path: P
         from importlib import import_module
         from nativecgi import run, text
         def handle(_request):
-            import_module("shelf.views")
+            import_module("views")
             return text("")
-        import_module("shelf.settings")
+        import_module("settings")
         run(handle, warmup=["/"])
     """
-    package, work = tmp_path / "package", tmp_path / "work"
-    write(package / "pyproject.toml", '[project]\nname = "shelf"\nversion = "1"\n')
-    for name in ("__init__", "settings", "views", "unused"):
-        write(package / "shelf" / f"{name}.py", "")
-    requirement = f"shelf @ {package.as_uri()}"
-    block = f'# /// script\n# dependencies = ["{requirement}"]\n# ///\n'
-    app = build.App("shop", write(tmp_path / "shop.py", block + source))
+    wheels = [make_wheel(tmp_path, name) for name in ("settings", "views", "unused")]
+    block = requiring(*(f"{wheel.stem.split('-')[0]} @ {wheel.as_uri()}" for wheel in wheels))
+    app, work = build.App("shop", write(tmp_path / "shop.py", block + source)), tmp_path / "work"
     work.mkdir()
     packages = build._environment(app, work, print)
-    assert build._rehearse(app, work, packages) == ["shelf", "shelf.settings", "shelf.views"]
+    assert build._rehearse(app, work, packages) == ["settings", "views"]
 
 
 def test_all_modules_of_a_package_are_in_its_program(

@@ -12,6 +12,8 @@ from django.db import connection
 
 from nativecgi import after_thaw
 
+warmed_up = None  # the connection that the warm-up had
+
 
 @after_thaw
 def configure() -> None:
@@ -19,4 +21,6 @@ def configure() -> None:
     settings.SECRET_KEY = Path(os.environ["BOOKSHELF_KEY"]).read_text()
     settings.ALLOWED_HOSTS = os.environ.get("BOOKSHELF_HOSTS", "localhost").split()
     connection.settings_dict["NAME"] = os.environ["BOOKSHELF_DB"]
-    connection.close()  # the warm-up's, to a database in memory
+    # To close it would be to free a database in memory: to write to pages that processes share.
+    global warmed_up
+    warmed_up, connection.connection = connection.connection, None
