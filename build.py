@@ -96,6 +96,22 @@ SCRIPT_HOOKS = (
     "opens when it is imported has to be opened later: see docs/scripts.md."
 )
 
+# What an app is rehearsed behind. The hook that is registered first runs last: it lists what was
+# imported by then from files, each by its own name.
+LIST_IMPORTED = """
+import runpy, sys
+from pathlib import Path
+from nativecgi import before_freeze
+
+@before_freeze
+def list_imported():
+    specs = [getattr(module, "__spec__", None) for module in sys.modules.values()]
+    names = [spec.name for spec in specs if getattr(spec, "has_location", False)]
+    Path({listing!r}).write_text("\\n".join(names))
+
+sys.path.insert(0, {folder!r})
+"""
+
 # What is a module or made from one; what else is in the folder of a package is data.
 CODE = {".py", ".pyc", ".pyi", ".so"}
 
@@ -245,13 +261,13 @@ def _build(app: App, work: Path, wanted: Wanted, jobs: int, report: Callable[[st
     compiled = _read(record, Compiled)
     packages = _environment(app, work, report)
     if compiled is None or not _is_current(compiled, app, wanted, packages):
+        modules: Sequence[str] = ()
         if wanted.freeze:
             report("rehearsing")
-            with tempfile.TemporaryDirectory(prefix="nativecgi-") as folder:
-                _freeze(_plain_command(app, work, packages), Path(folder, app.name), hint=app.hint)
+            modules = _rehearse(app, work, packages)
         report("compiling")
         record.unlink(missing_ok=True)  # what it speaks of is about to change
-        compiled = _compile(app, work, wanted, packages, jobs)
+        compiled = _compile(app, work, wanted, packages, jobs, modules)
         _write(record, compiled)
 
     seed = None if wanted.secret is None else _seed(compiled, wanted.secret)
@@ -340,18 +356,38 @@ def _copy_script(app: App, work: Path, report: Callable[[str], None]) -> None:
     target.write_text(copy.source, encoding="utf-8")
 
 
-def _plain_command(app: App, work: Path, packages: Environment) -> list[str]:
-    code = f"import sys, runpy; sys.path.insert(0, {str(app.source.parent)!r}); "
-    if app.is_script:
-        code += f"runpy.run_path({str(app.main(work))!r}, run_name='__main__')"
-    elif app.source.is_dir():
-        code += f"runpy.run_module({app.name!r}, run_name='__main__', alter_sys=True)"
+def _rehearse(app: App, work: Path, packages: Environment) -> list[str]:
+    """Freeze the app as plain Python; the modules that it imported of the packages it requires.
+
+    Nuitka sees what is imported by an import statement, and not what is by a string, such as what
+    Django's settings name.
+    """
+    listing = work / "imported"
+    listing.unlink(missing_ok=True)
+    with tempfile.TemporaryDirectory(prefix="nativecgi-") as folder:
+        command = _plain_command(app, work, packages, listing)
+        _freeze(command, Path(folder, app.name), hint=app.hint)
+    required = packages.top_level()
+    return sorted(name for name in listing.read_text().split() if name.split(".")[0] in required)
+
+
+def _plain_command(app: App, work: Path, packages: Environment, listing: Path) -> list[str]:
+    if app.source.is_dir():
+        run = f"runpy.run_module({app.name!r}, run_name='__main__', alter_sys=True)"
     else:
-        return [str(packages.python), str(app.source)]
+        run = f"runpy.run_path({str(app.main(work))!r}, run_name='__main__')"
+    code = LIST_IMPORTED.format(folder=str(app.source.parent), listing=str(listing)) + run
     return [str(packages.python), "-c", code]
 
 
-def _compile(app: App, work: Path, wanted: Wanted, packages: Environment, jobs: int) -> Compiled:
+def _compile(
+    app: App,
+    work: Path,
+    wanted: Wanted,
+    packages: Environment,
+    jobs: int,
+    modules: Sequence[str] = (),
+) -> Compiled:
     log, xml = work / "nuitka.log", work / "report.xml"
     names = wanted.debug is not None
     command = [
@@ -362,10 +398,12 @@ def _compile(app: App, work: Path, wanted: Wanted, packages: Environment, jobs: 
         f"--user-plugin={PLUGINS / 'include_data.py'}",
         f"--user-plugin={PLUGINS / 'list_bytecode.py'}",
         *([] if wanted.compile_all else [f"--user-plugin={PLUGINS / 'keep_bytecode.py'}"]),
+        *(f"--include-module={name}" for name in modules),
         # Else it has what compiled code asks for, and packages' bytecode asks for their versions.
         *(f"--include-distribution-metadata={name}" for name in packages.distributions()),
         *(f"--include-data-files={file}={place}" for file, place in _data_files(app)),
-        *(["--python-flag=-m"] if app.source.is_dir() else []),
+        # All of an app's own modules: it may import one by a string.
+        *(["--python-flag=-m", f"--include-package={app.name}"] if app.source.is_dir() else []),
         str(app.main(work)),
     ]
     # A script's own modules are beside the script.

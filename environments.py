@@ -21,6 +21,8 @@ import msgspec
 from packaging.requirements import Requirement
 from packaging.specifiers import InvalidSpecifier, SpecifierSet
 
+from nuitka_plugins.installed import installed
+
 ROOT = Path(__file__).resolve().parent
 
 # As PEP 723 has it.
@@ -49,6 +51,10 @@ class Environment(msgspec.Struct, frozen=True):
         """The names of what was installed for the app; none in the build's own."""
         folder = [str(_packages(self.prefix))] if self.made_from else []
         return sorted(found.metadata["Name"] for found in distributions(path=folder))
+
+    def top_level(self) -> set[str]:
+        """The names of the modules and packages that these have; none in the build's own."""
+        return installed([str(_packages(self.prefix))]) if self.made_from else set()
 
 
 OWN = Environment(Path(sys.executable), Path(sys.prefix))

@@ -11,6 +11,7 @@ from elftools.elf.sections import SymbolTableSection
 
 import build
 from environments import OWN, Environment
+from tests.test_environments import make_wheel, requiring
 
 ROOT = Path(build.__file__).parent
 
@@ -277,11 +278,46 @@ def test_a_script_is_rehearsed_and_tried_without_its_effects(tmp_path: Path) -> 
     work.mkdir()
     app = build.App("x", script, is_script=True)
     build._copy_script(app, work, print)
-    build._freeze(build._plain_command(app, work, OWN), tmp_path / "x")
+    command = build._plain_command(app, work, OWN, work / "imported")
+    build._freeze(command, tmp_path / "x")
     build._try(tmp_path / "x", app.trial)
     assert not effect.exists()
     subprocess.run([tmp_path / "x"], env={"REQUEST_METHOD": "GET"}, check=True)
     assert effect.exists()
+
+
+def test_what_an_app_imports_by_a_string_is_known_from_its_rehearsal(tmp_path: Path) -> None:
+    source = """if True:
+        from importlib import import_module
+        from nativecgi import run, text
+        def handle(_request):
+            import_module("views")
+            return text("")
+        import_module("settings")
+        run(handle, warmup=["/"])
+    """
+    wheels = [make_wheel(tmp_path, name) for name in ("settings", "views", "unused")]
+    block = requiring(*(f"{wheel.stem.split('-')[0]} @ {wheel.as_uri()}" for wheel in wheels))
+    app, work = build.App("shop", write(tmp_path / "shop.py", block + source)), tmp_path / "work"
+    work.mkdir()
+    packages = build._environment(app, work, print)
+    assert build._rehearse(app, work, packages) == ["settings", "views"]
+
+
+def test_all_modules_of_a_package_are_in_its_program(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    commands: list[list[str]] = []
+
+    def fail(command: list[str], **_options: object) -> "subprocess.CompletedProcess[bytes]":
+        commands.append(command)
+        return subprocess.CompletedProcess(command, 1)
+
+    monkeypatch.setattr(subprocess, "run", fail)
+    package = write(tmp_path / "shop" / "__main__.py", HELLO).parent
+    with pytest.raises(build.BuildError, match="Nuitka could not compile it"):
+        build._compile(build.App("shop", package), tmp_path, build.Wanted(tmp_path), OWN, jobs=1)
+    assert "--include-package=shop" in commands[0]
 
 
 # Side files for a debugger.
@@ -295,12 +331,18 @@ class Workshop:
         self.kept = folder / "work" / "hello" / "hello.debug"
         self.steps: list[str] = []
         monkeypatch.setattr(build, "WORK", folder / "work")
+        monkeypatch.setattr(build, "_rehearse", lambda *_arguments: [])
         monkeypatch.setattr(build, "_compile", self.compile)
         monkeypatch.setattr(build, "_freeze", self.freeze)
         monkeypatch.setattr(build, "_try", lambda _program, _trial: (1.0, "200"))
 
     def compile(
-        self, app: build.App, work: Path, wanted: build.Wanted, packages: Environment, _jobs: int
+        self,
+        app: build.App,
+        work: Path,
+        wanted: build.Wanted,
+        packages: Environment,
+        *_others: object,
     ) -> build.Compiled:
         names, everything = wanted.debug is not None, wanted.compile_all
         step = "compile all" if everything else "compile"
@@ -315,15 +357,15 @@ class Workshop:
         self,
         _command: list[str],
         target: Path,
-        debug: Path | None = None,
+        *,
+        debug: Path,
         native: bool = False,
         **_others: object,
     ) -> None:
-        if debug is not None:  # else it is the rehearsal
-            self.steps.append("freeze natively" if native else "freeze")
-            number = len([step for step in self.steps if step.startswith("freeze")])
-            write(target, f"image {number}")
-            write(debug, f"side file of image {number}")
+        self.steps.append("freeze natively" if native else "freeze")
+        number = len([step for step in self.steps if step.startswith("freeze")])
+        write(target, f"image {number}")
+        write(debug, f"side file of image {number}")
 
     def build(
         self, *, debug: bool = False, native: bool = False, compile_all: bool = False
