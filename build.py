@@ -96,19 +96,21 @@ SCRIPT_HOOKS = (
     "opens when it is imported has to be opened later: see docs/scripts.md."
 )
 
-# What an app is rehearsed behind. The hook that is registered first runs last: it lists what was
-# imported by then from files, each by its own name.
+# What an app is rehearsed behind. It lists what has been imported from files when the app stops at
+# its freeze point, each by its own name.
 LIST_IMPORTED = """
-import runpy, sys
+import signal, sys, runpy
 from pathlib import Path
-from nativecgi import before_freeze
 
-@before_freeze
-def list_imported():
+stop = signal.raise_signal
+
+def list_and_stop(number):
     specs = [getattr(module, "__spec__", None) for module in sys.modules.values()]
     names = [spec.name for spec in specs if getattr(spec, "has_location", False)]
     Path({listing!r}).write_text("\\n".join(names))
+    stop(number)
 
+signal.raise_signal = list_and_stop
 sys.path.insert(0, {folder!r})
 """
 
