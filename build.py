@@ -34,7 +34,9 @@ from rich.progress import Progress, SpinnerColumn, TaskID, TextColumn, TimeElaps
 from rich.table import Table
 
 import cgiscript
+import explain
 from environments import Environment, EnvironmentFailed, environment
+from explain import contributors
 from freezer import THEN, Unsupported, require_support
 from packing import LIST, pack
 
@@ -78,6 +80,7 @@ TRIAL_RUNS = 3
 # build of it.
 SAME_FOLDER = "/tmp/nativecgi-{seed:.16}"
 TRIAL_SECONDS = 30
+MAP = "memory.map"  # the freezer's, in an app's folder
 
 # _json: without it json works, but slowly, and Nuitka leaves it out unless told. lto: the linker's
 # optimization takes half a minute of each build, and makes less than 1 % of a request.
@@ -183,6 +186,7 @@ class Built(msgspec.Struct):
     milliseconds: float  # that a request takes
     status: str  # of its answer to the trial
     size: int
+    parts: dict[str, int] = {}  # what makes a frozen one so large, in bytes
 
 
 class BuildError(Exception):
@@ -283,6 +287,7 @@ def _build(app: App, work: Path, wanted: Wanted, jobs: int, report: Callable[[st
     built = _read(record, Built)
     if built is None or built.made_from != made_from or not all(map(Path.exists, made)):
         record.unlink(missing_ok=True)
+        parts: dict[str, int] = {}
         if wanted.freeze:
             report("freezing")
             with _neutral_copy(program) if seed is None else _same_copy(program, seed) as copy:
@@ -294,14 +299,16 @@ def _build(app: App, work: Path, wanted: Wanted, jobs: int, report: Callable[[st
                     trial=app.trial,
                     forget=copy.parent,
                     debug=side_file,
+                    map=work / MAP,
                     seed=seed,
                     native=wanted.native,
                 )
+                parts = contributors(work / MAP, copy.parent, frozen.stat().st_size)
         report("trying")
         milliseconds, answered = _try(result, app.trial)
         status = "not asked" if app.is_script else answered
         size = result.stat().st_size
-        built = Built(made_from, wanted.freeze, compiled.seconds, milliseconds, status, size)
+        built = Built(made_from, wanted.freeze, compiled.seconds, milliseconds, status, size, parts)
         _write(record, built)
     _place(result, wanted.output / app.name, is_folder=not wanted.freeze)
     return built
@@ -517,6 +524,7 @@ def _freeze(
     trial: Mapping[str, str] = TRIAL,
     forget: Path | None = None,
     debug: Path | None = None,
+    map: Path | None = None,
     seed: str | None = None,
     native: bool = False,
 ) -> None:
@@ -527,6 +535,8 @@ def _freeze(
         freezer += [f"--forget={folder}" for folder in (forget, *_own_python())]
     if debug is not None:
         freezer += ["--debug", str(debug)]
+    if map is not None:
+        freezer += ["--map", str(map)]
     if seed is not None:
         freezer += ["--reproducible", seed]
     if native:
@@ -710,6 +720,9 @@ def main() -> int:
         action="store_true",
         help="compile the packages that an app imports, too: minutes, for those that compute much",
     )
+    parser.add_argument(
+        "--explain", action="store_true", help="tell what makes each program as large as it is"
+    )
     parser.add_argument("-j", "--jobs", type=int, default=os.cpu_count() or 1, help="at a time")
     options = parser.parse_args()
     output, debug = options.output.resolve(), options.debug and options.debug.resolve()
@@ -741,6 +754,9 @@ def main() -> int:
         built, failed = build_all(apps, wanted, jobs=max(1, options.jobs), show=show)
     if built:
         console.print(table(built))
+    if options.explain:
+        for name, program in sorted(built.items()):
+            console.print(explain.table(f"{name}, {program.size / 1e6:.1f} MB", program.parts))
     for name, failure in failed.items():
         print(f"\n{name} was not built: {failure}", file=sys.stderr)
     return 1 if failed else 0

@@ -40,6 +40,10 @@ def main() -> int:
         help="write for a debugger what the image lacks: symbols and unwinding tables",
     )  # fmt: skip
     parser.add_argument(
+        "--map", type=Path, metavar="FILE",
+        help="write what the memory in the image was mapped from: a line each, bytes and a path",
+    )  # fmt: skip
+    parser.add_argument(
         "--native", action="store_true",
         help="let libraries choose by this machine's CPU: faster, on CPUs that have as much",
     )  # fmt: skip
@@ -60,6 +64,7 @@ def main() -> int:
             trial=None if options.trial is None else _variables(options.trial),
             forget=options.forget,
             debug=options.debug,
+            map=options.map,
             native=options.native,
             seconds=options.timeout,
             seed=None if options.reproducible is None else os.fsencode(options.reproducible),

@@ -7,12 +7,13 @@ import tempfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from freezer import checks, image, placement, tracee
+from freezer import checks, image, placement, procfs, tracee
 from freezer.capture import capture
 from freezer.chance import Chance
 from freezer.debug import mapped_files, side_file
 from freezer.determinism import THEN, Determinism
 from freezer.errors import CannotFreeze, Unsupported
+from freezer.mapfile import map_file
 from freezer.prepare import prepare
 from freezer.trial import touched
 
@@ -60,6 +61,7 @@ def freeze(
     trial: Mapping[str, str] | None = None,
     forget: Sequence[Path] = (),
     debug: Path | None = None,
+    map: Path | None = None,
     seconds: float = SECONDS,
     seed: bytes | None = None,
     native: bool = False,
@@ -71,7 +73,7 @@ def freeze(
     frozen program is then run once in an empty folder to learn which memory it writes to, and
     made faster by that. `forget` are the paths of folders that the image must not know, such as a
     temporary one that anybody could make again. `debug` is a file to write beside the image what
-    a debugger has to know.
+    a debugger has to know, and `map` one for what its memory was mapped from (mapfile.py).
     A `native` image may be faster than others, and not run on CPUs that lack what this one has.
     With a `seed` the same program gives the same image; who knows the seed can tell its addresses
     and random values. Returns what the program printed on its way to the freeze point.
@@ -80,7 +82,7 @@ def freeze(
     machine do not allow it, and OSError where `output` cannot be written.
     """
     require_support()
-    for path in filter(None, (output, debug)):
+    for path in filter(None, (output, debug, map)):
         if not path.parent.is_dir():
             raise CannotFreeze(f"there is no folder {path.parent} to write {path.name} to")
     for path in forget:
@@ -101,6 +103,8 @@ def freeze(
         snapshot = capture(process, prepared, token, older_files, forget)
         printed = process.output.text()
         mapped = [] if debug is None else list(mapped_files(process.pid))
+        if map is not None:
+            map.write_text(map_file(procfs.mappings(process.pid), snapshot.memory))
     if trial is None:
         image.write(output, snapshot, prepared.stub_address)
     else:

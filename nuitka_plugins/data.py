@@ -4,8 +4,13 @@ import ast
 from collections.abc import Iterator
 from pathlib import Path
 
-# What is a module, or made from one, or for a type checker or compiler.
-CODE = {".py", ".pyc", ".pyi", ".pyx", ".pxd", ".c", ".h", ".so", ".typed"}
+# What is a module, or made from one, or for a type checker or compiler; and what translations are
+# made from.
+CODE = {
+    *(".py", ".pyc", ".pyi", ".so", ".typed"),
+    *(".pyx", ".pxd", ".c", ".h"),
+    *(".po", ".pot"),
+}
 
 
 def data_files(folder: Path) -> Iterator[Path]:

@@ -1,5 +1,6 @@
 """`build.py` as its users meet it; what needs no compiler is fast."""
 
+import marshal
 import subprocess
 import sys
 from collections.abc import Callable
@@ -11,6 +12,7 @@ from elftools.elf.sections import SymbolTableSection
 
 import build
 from environments import OWN, Environment
+from packing import LIST
 from tests.test_environments import make_wheel, requiring
 
 ROOT = Path(build.__file__).parent
@@ -348,6 +350,7 @@ class Workshop:
         step = "compile all" if everything else "compile"
         self.steps.append(f"{step} with names" if names else step)
         write(work / "hello.dist" / "hello.bin", "program")
+        (work / LIST).write_bytes(marshal.dumps([]))
         tools = build._tools_hash()
         return build.Compiled(
             str(app.source), tools, {}, 1.0, names, everything, packages.made_from
@@ -359,6 +362,7 @@ class Workshop:
         target: Path,
         *,
         debug: Path,
+        map: Path,
         native: bool = False,
         **_others: object,
     ) -> None:
@@ -366,6 +370,7 @@ class Workshop:
         number = len([step for step in self.steps if step.startswith("freeze")])
         write(target, f"image {number}")
         write(debug, f"side file of image {number}")
+        write(map, "")
 
     def build(
         self, *, debug: bool = False, native: bool = False, compile_all: bool = False

@@ -14,6 +14,8 @@ def shop(tmp_path: Path) -> Path:
         "cart.py": "",
         "prices.json": "{}",
         "static/shop.css": "",
+        "locale/de/shop.po": "",
+        "locale/de/shop.mo": "",
         "static/.hidden": "",
         "templates/__init__.py": '"""Pages."""',
         "templates/page.html": "",
@@ -38,7 +40,7 @@ def names(folder: Path) -> list[str]:
 
 
 def test_data_of_a_package_is_what_is_no_code_and_not_in_another_package(shop: Path) -> None:
-    assert names(shop) == ["prices.json", "static/shop.css"]
+    assert names(shop) == ["locale/de/shop.mo", "prices.json", "static/shop.css"]
     assert names(shop / "templates") == ["page.html"]
 
 
