@@ -46,8 +46,9 @@ OUTPUT = ROOT / "dist" / "cgi-bin"
 WORK = ROOT / "build" / "apps"
 TEMPORARY = Path("/tmp")
 
-# The request that a new program is tried with, such as a server makes of a browser's; it runs in an
-# empty folder. HEAD does what GET does, and does not wait for a stream.
+# The request that a new program is tried with, such as a server makes of a browser's, but for what
+# its warm-up says; it runs in an empty folder. HEAD does what GET does, and does not wait for a
+# stream.
 TRIAL = {
     "GATEWAY_INTERFACE": "CGI/1.1",
     "SERVER_PROTOCOL": "HTTP/1.1",
@@ -99,21 +100,23 @@ SCRIPT_HOOKS = (
     "opens when it is imported has to be opened later: see docs/scripts.md."
 )
 
-# What an app is rehearsed behind. It lists what has been imported from files when the app stops at
-# its freeze point, each by its own name.
-LIST_IMPORTED = """
-import signal, sys, runpy
+# What an app is rehearsed behind. When it stops at its freeze point, it tells what it has imported
+# from files, each by its own name, and the request of its warm-up.
+TELLING = """
+import json, runpy, signal, sys
 from pathlib import Path
+from nativecgi import rehearsal
 
 stop = signal.raise_signal
 
-def list_and_stop(number):
+def tell_and_stop(number):
     specs = [getattr(module, "__spec__", None) for module in sys.modules.values()]
-    names = [spec.name for spec in specs if getattr(spec, "has_location", False)]
-    Path({listing!r}).write_text("\\n".join(names))
+    modules = [spec.name for spec in specs if getattr(spec, "has_location", False)]
+    told = {{"modules": modules, "trial": rehearsal.trial}}
+    Path({file!r}).write_text(json.dumps(told))
     stop(number)
 
-signal.raise_signal = list_and_stop
+signal.raise_signal = tell_and_stop
 sys.path.insert(0, {folder!r})
 """
 
@@ -165,6 +168,13 @@ class Wanted(msgspec.Struct, frozen=True):
     compile_all: bool = False  # the packages that an app imports, too
 
 
+class Rehearsed(msgspec.Struct):
+    """What an app has told of itself as plain Python."""
+
+    modules: list[str] = []
+    trial: dict[str, str] = {}  # meta-variables of a request that it can be tried with
+
+
 class Compiled(msgspec.Struct):
     """What a compilation depended on, kept beside its result."""
 
@@ -175,6 +185,7 @@ class Compiled(msgspec.Struct):
     has_names: bool = False  # of its functions, for a debugger
     is_all: bool = False  # what an app imports is compiled, too
     environment: str = ""  # of packages that the app requires
+    trial: dict[str, str] = {}  # as in Rehearsed
 
 
 class Built(msgspec.Struct):
@@ -267,22 +278,23 @@ def _build(app: App, work: Path, wanted: Wanted, jobs: int, report: Callable[[st
     compiled = _read(record, Compiled)
     packages = _environment(app, work, report)
     if compiled is None or not _is_current(compiled, app, wanted, packages):
-        modules: Sequence[str] = ()
+        rehearsed = Rehearsed()
         if wanted.freeze:
             report("rehearsing")
-            modules = _rehearse(app, work, packages)
+            rehearsed = _rehearse(app, work, packages)
         report("compiling")
         record.unlink(missing_ok=True)  # what it speaks of is about to change
-        compiled = _compile(app, work, wanted, packages, jobs, modules)
+        compiled = _compile(app, work, wanted, packages, jobs, rehearsed)
         _write(record, compiled)
 
     seed = None if wanted.secret is None else _seed(compiled, wanted.secret)
     compilation = [compiled.sources, compiled.tools, compiled.has_names, compiled.is_all]
-    compilation.append(compiled.environment)
+    compilation += [compiled.environment, compiled.trial]
     made_from = _hash(msgspec.json.encode([compilation, _freezer_hash(), seed, wanted.native]))
     program = work / f"{app.main(work).name.removesuffix('.py')}.dist" / _program_name(app)
     frozen, side_file = work / f"{app.name}.frozen", _side_file(app, work)
     result, made = (frozen, (frozen, side_file)) if wanted.freeze else (program, (program,))
+    trial = app.trial | compiled.trial
     record = work / ("frozen.json" if wanted.freeze else "plain.json")
     built = _read(record, Built)
     if built is None or built.made_from != made_from or not all(map(Path.exists, made)):
@@ -296,7 +308,7 @@ def _build(app: App, work: Path, wanted: Wanted, jobs: int, report: Callable[[st
                     [str(copy)],
                     frozen,
                     hint=app.hint,
-                    trial=app.trial,
+                    trial=trial,
                     forget=copy.parent,
                     debug=side_file,
                     map=work / MAP,
@@ -305,7 +317,7 @@ def _build(app: App, work: Path, wanted: Wanted, jobs: int, report: Callable[[st
                 )
                 parts = contributors(work / MAP, copy.parent, frozen.stat().st_size)
         report("trying")
-        milliseconds, answered = _try(result, app.trial)
+        milliseconds, answered = _try(result, trial)
         status = "not asked" if app.is_script else answered
         size = result.stat().st_size
         built = Built(made_from, wanted.freeze, compiled.seconds, milliseconds, status, size, parts)
@@ -365,27 +377,29 @@ def _copy_script(app: App, work: Path, report: Callable[[str], None]) -> None:
     target.write_text(copy.source, encoding="utf-8")
 
 
-def _rehearse(app: App, work: Path, packages: Environment) -> list[str]:
-    """Freeze the app as plain Python; the modules that it imported of the packages it requires.
+def _rehearse(app: App, work: Path, packages: Environment) -> Rehearsed:
+    """Freeze the app as plain Python; what it tells, of modules those of packages it requires.
 
     Nuitka sees what is imported by an import statement, and not what is by a string, such as what
     Django's settings name.
     """
-    listing = work / "imported"
-    listing.unlink(missing_ok=True)
+    told = work / "rehearsed.json"
+    told.unlink(missing_ok=True)
     with tempfile.TemporaryDirectory(prefix="nativecgi-") as folder:
-        command = _plain_command(app, work, packages, listing)
+        command = _plain_command(app, work, packages, told)
         _freeze(command, Path(folder, app.name), hint=app.hint)
+    rehearsed = msgspec.json.decode(told.read_bytes(), type=Rehearsed)
     required = packages.top_level()
-    return sorted(name for name in listing.read_text().split() if name.split(".")[0] in required)
+    modules = [name for name in rehearsed.modules if name.split(".")[0] in required]
+    return Rehearsed(sorted(modules), rehearsed.trial)
 
 
-def _plain_command(app: App, work: Path, packages: Environment, listing: Path) -> list[str]:
+def _plain_command(app: App, work: Path, packages: Environment, told: Path) -> list[str]:
     if app.source.is_dir():
         run = f"runpy.run_module({app.name!r}, run_name='__main__', alter_sys=True)"
     else:
         run = f"runpy.run_path({str(app.main(work))!r}, run_name='__main__')"
-    code = LIST_IMPORTED.format(folder=str(app.source.parent), listing=str(listing)) + run
+    code = TELLING.format(folder=str(app.source.parent), file=str(told)) + run
     return [str(packages.python), "-c", code]
 
 
@@ -395,7 +409,7 @@ def _compile(
     wanted: Wanted,
     packages: Environment,
     jobs: int,
-    modules: Sequence[str] = (),
+    rehearsed: Rehearsed,
 ) -> Compiled:
     log, xml = work / "nuitka.log", work / "report.xml"
     names = wanted.debug is not None
@@ -407,7 +421,7 @@ def _compile(
         f"--user-plugin={PLUGINS / 'include_data.py'}",
         f"--user-plugin={PLUGINS / 'list_bytecode.py'}",
         *([] if wanted.compile_all else [f"--user-plugin={PLUGINS / 'keep_bytecode.py'}"]),
-        *(f"--include-module={name}" for name in modules),
+        *(f"--include-module={name}" for name in rehearsed.modules),
         # Else it has what compiled code asks for, and packages' bytecode asks for their versions.
         *(f"--include-distribution-metadata={name}" for name in packages.distributions()),
         *(f"--include-data-files={file}={place}" for file, place in _data_files(app)),
@@ -443,6 +457,7 @@ def _compile(
         names,
         wanted.compile_all,
         packages.made_from,
+        rehearsed.trial,
     )
 
 
@@ -667,7 +682,7 @@ def build_all(
 
 def table(built: dict[str, Built]) -> Table:
     """What was built, a row an app."""
-    result = Table("app", "compiled in", "size", "per request", "answer to HEAD /", "")
+    result = Table("app", "compiled in", "size", "per request", "answer to a trial", "")
     for name, program in sorted(built.items()):
         result.add_row(
             name,

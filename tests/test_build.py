@@ -132,7 +132,7 @@ def test_a_compiler_that_fails_is_named_with_its_log(
     monkeypatch.setattr(build, "NUITKA_OPTIONS", ("--no-such-option",))
     app = build.App("hello", ROOT / "apps" / "hello.py")
     with pytest.raises(build.BuildError, match="Nuitka could not compile it; see ") as failure:
-        build._compile(app, tmp_path, build.Wanted(tmp_path), OWN, jobs=1)
+        build._compile(app, tmp_path, build.Wanted(tmp_path), OWN, 1, build.Rehearsed())
     assert "no such option" in Path(str(failure.value).split("see ")[1]).read_text()
 
 
@@ -303,7 +303,25 @@ def test_what_an_app_imports_by_a_string_is_known_from_its_rehearsal(tmp_path: P
     app, work = build.App("shop", write(tmp_path / "shop.py", block + source)), tmp_path / "work"
     work.mkdir()
     packages = build._environment(app, work, print)
-    assert build._rehearse(app, work, packages) == ["settings", "views"]
+    assert build._rehearse(app, work, packages).modules == ["settings", "views"]
+
+
+def test_an_app_is_tried_with_a_request_of_its_warm_up(tmp_path: Path) -> None:
+    source = HELLO.replace("run(handle)", 'run(handle, warmup=["/a%20b?c=d", "/other"])')
+    assert source != HELLO
+    app = build.App("shop", write(tmp_path / "shop.py", source))
+    assert build._rehearse(app, tmp_path, OWN).trial == {
+        "PATH_INFO": "/a b",
+        "QUERY_STRING": "c=d",
+        "REQUEST_URI": "/cgi-bin/warmup/a%20b?c=d",
+    }
+
+
+def test_a_warm_up_that_posts_is_no_trial(tmp_path: Path) -> None:
+    post = 'Request({"REQUEST_METHOD": "POST"}, io.BytesIO(b"x"))'
+    source = "import io\n" + HELLO.replace("run(handle)", f"run(handle, warmup=[{post}])")
+    app = build.App("shop", write(tmp_path / "shop.py", source))
+    assert build._rehearse(app, tmp_path, OWN).trial == {}
 
 
 def test_all_modules_of_a_package_are_in_its_program(
@@ -318,7 +336,9 @@ def test_all_modules_of_a_package_are_in_its_program(
     monkeypatch.setattr(subprocess, "run", fail)
     package = write(tmp_path / "shop" / "__main__.py", HELLO).parent
     with pytest.raises(build.BuildError, match="Nuitka could not compile it"):
-        build._compile(build.App("shop", package), tmp_path, build.Wanted(tmp_path), OWN, jobs=1)
+        build._compile(
+            build.App("shop", package), tmp_path, build.Wanted(tmp_path), OWN, 1, build.Rehearsed()
+        )
     assert "--include-package=shop" in commands[0]
 
 
@@ -333,7 +353,7 @@ class Workshop:
         self.kept = folder / "work" / "hello" / "hello.debug"
         self.steps: list[str] = []
         monkeypatch.setattr(build, "WORK", folder / "work")
-        monkeypatch.setattr(build, "_rehearse", lambda *_arguments: [])
+        monkeypatch.setattr(build, "_rehearse", lambda *_arguments: build.Rehearsed())
         monkeypatch.setattr(build, "_compile", self.compile)
         monkeypatch.setattr(build, "_freeze", self.freeze)
         monkeypatch.setattr(build, "_try", lambda _program, _trial: (1.0, "200"))
@@ -502,8 +522,9 @@ def test_nuitka_is_told_to_keep_the_names(tmp_path: Path, monkeypatch: pytest.Mo
     """By an option that this Nuitka does not know, it shows that it was given it."""
     monkeypatch.setattr(build, "DEBUG_OPTIONS", ("--no-such-option",))
     app = build.App("hello", ROOT / "apps" / "hello.py")
+    wanted = build.Wanted(tmp_path, debug=tmp_path)
     with pytest.raises(build.BuildError, match="Nuitka could not compile it; see ") as failure:
-        build._compile(app, tmp_path, build.Wanted(tmp_path, debug=tmp_path), OWN, jobs=1)
+        build._compile(app, tmp_path, wanted, OWN, 1, build.Rehearsed())
     assert "no such option" in Path(str(failure.value).split("see ")[1]).read_text()
 
 
