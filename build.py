@@ -101,18 +101,23 @@ SCRIPT_HOOKS = (
 )
 
 # What an app is rehearsed behind. When it stops at its freeze point, it tells what it has imported
-# from files, each by its own name, and the request of its warm-up.
+# from files, each by its own name, and of the request of its warm-up what no other has: also what
+# its hooks have set for it in the environment. The hook that is registered first runs last.
 TELLING = """
-import json, runpy, signal, sys
+import json, os, runpy, signal, sys
 from pathlib import Path
-from nativecgi import rehearsal
+from nativecgi import before_freeze, rehearsal
 
-stop = signal.raise_signal
+stop, before, trial = signal.raise_signal, dict(os.environ), {{}}
+
+@before_freeze
+def compare():
+    trial.update(os.environ.items() - before.items())
 
 def tell_and_stop(number):
     specs = [getattr(module, "__spec__", None) for module in sys.modules.values()]
     modules = [spec.name for spec in specs if getattr(spec, "has_location", False)]
-    told = {{"modules": modules, "trial": rehearsal.trial}}
+    told = {{"modules": modules, "trial": trial | rehearsal.trial}}
     Path({file!r}).write_text(json.dumps(told))
     stop(number)
 
@@ -172,7 +177,7 @@ class Rehearsed(msgspec.Struct):
     """What an app has told of itself as plain Python."""
 
     modules: list[str] = []
-    trial: dict[str, str] = {}  # meta-variables of a request that it can be tried with
+    trial: dict[str, str] = {}  # variables of a request that it can be tried with
 
 
 class Compiled(msgspec.Struct):

@@ -8,6 +8,7 @@ take no room in an image.
 
 import marshal
 import os
+import re
 import sys
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -19,8 +20,8 @@ from typing import Any, cast
 # compressed; and one after the other their code.
 INDEX, CODE = "bytecode.index", "bytecode.code"
 
-_NUITKA = "nuitka_module_loader"
 _BETWEEN = 16  # bytes at most
+_ENOUGH = 1024 * 1024  # bytes; the list of mappings has some ten thousand
 
 
 def keep_bytecode() -> None:
@@ -62,13 +63,18 @@ def _own_memory() -> Iterator[int]:
 
 def _constants(memory: int) -> Iterator[tuple[int, bytes]]:
     """What of the program's file is mapped and not written to: addresses and contents."""
-    program = os.readlink("/proc/self/exe")
-    with open("/proc/self/maps") as maps:
-        for line in maps:
-            addresses, permissions, *_numbers, path = line.rstrip("\n").split(maxsplit=5)
-            if path == program and "w" not in permissions:
-                start, end = (int(address, 16) for address in addresses.split("-"))
-                yield start, os.pread(memory, end - start, start)
+    program = re.escape(os.readlink("/proc/self/exe").encode())
+    line = rb"^([0-9a-f]+)-([0-9a-f]+) r-\S+ \S+ \S+ \S+ +" + program + rb"$"
+    maps = bytearray(_ENOUGH)
+    with open("/proc/self/maps", "rb", buffering=0) as file:
+        size = 0
+        while count := file.readinto(memoryview(maps)[size:]):
+            size += count
+    for found in re.finditer(line, maps, re.MULTILINE):
+        start, end = int(found[1], 16), int(found[2], 16)
+        yield start, os.pread(memory, end - start, start)
+    # It tells of the builder's file system, which must not be left in memory that is free again.
+    maps[:] = bytes(_ENOUGH)
 
 
 def _place(code: bytes, constants: list[tuple[int, bytes]]) -> int | None:
@@ -135,9 +141,5 @@ class _Loader:
         return code
 
     def __getattr__(self, name: str) -> Any:
-        """All else that a loader can do, such as get_data, Nuitka's can."""
-        return getattr(_nuitka(), name)
-
-
-def _nuitka() -> Any:
-    return next(it for it in sys.meta_path if getattr(it, "__name__", "") == _NUITKA)
+        """All else, such as get_data, is done by Nuitka's loader, which loaded this module."""
+        return getattr(__spec__.loader, name)

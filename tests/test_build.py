@@ -317,6 +317,19 @@ def test_an_app_is_tried_with_a_request_of_its_warm_up(tmp_path: Path) -> None:
     }
 
 
+def test_an_app_is_tried_with_what_its_hooks_set_for_a_warm_up(tmp_path: Path) -> None:
+    hook = """
+import os
+from nativecgi import before_freeze
+
+@before_freeze
+def set_database() -> None:
+    os.environ["SHOP_DB"] = ":memory:"
+"""
+    app = build.App("shop", write(tmp_path / "shop.py", hook + HELLO))
+    assert build._rehearse(app, tmp_path, OWN).trial == {"SHOP_DB": ":memory:"}
+
+
 def test_a_warm_up_that_posts_is_no_trial(tmp_path: Path) -> None:
     post = 'Request({"REQUEST_METHOD": "POST"}, io.BytesIO(b"x"))'
     source = "import io\n" + HELLO.replace("run(handle)", f"run(handle, warmup=[{post}])")

@@ -320,7 +320,7 @@ def test_functions_for_a_fork_run_in_order_and_one_that_fails_is_reported(
 
 def test_the_documented_hooks_open_what_a_build_has_closed(freeze: Freeze, tmp_path: Path) -> None:
     page = (ROOT / "docs" / "frozen.md").read_text()
-    (example,) = (it for it in page.split("```python\n")[1:] if "before_freeze" in it)
+    example = next(it for it in page.split("```python\n")[1:] if "after_thaw" in it)
     (tmp_path / "shop.py").write_text(example.partition("```")[0])
     with sqlite3.connect(tmp_path / "shop.db") as shop:
         shop.execute("create table article (name, price)")
