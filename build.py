@@ -38,6 +38,7 @@ import explain
 from environments import Environment, EnvironmentFailed, environment
 from explain import contributors
 from freezer import THEN, Unsupported, require_support
+from nativecgi.rehearsal import SERVER
 from packing import LIST, pack
 
 ROOT = Path(__file__).resolve().parent
@@ -46,33 +47,13 @@ OUTPUT = ROOT / "dist" / "cgi-bin"
 WORK = ROOT / "build" / "apps"
 TEMPORARY = Path("/tmp")
 
-# The request that a new program is tried with, such as a server makes of a browser's, but for what
-# its warm-up says; it runs in an empty folder. HEAD does what GET does, and does not wait for a
-# stream.
+# The request that a new program is tried with, but for what its warm-up says; it runs in an empty
+# folder. HEAD does what GET does in most programs, and does not wait for a stream.
 TRIAL = {
-    "GATEWAY_INTERFACE": "CGI/1.1",
-    "SERVER_PROTOCOL": "HTTP/1.1",
-    "SERVER_SOFTWARE": "Apache/2.4 (Unix)",
-    "SERVER_NAME": "localhost",
-    "SERVER_ADDR": "127.0.0.1",
-    "SERVER_PORT": "80",
-    "REQUEST_SCHEME": "http",
-    "DOCUMENT_ROOT": "/var/www/html",
-    "SCRIPT_FILENAME": "/usr/lib/cgi-bin/trial",
-    "SCRIPT_NAME": "/cgi-bin/trial",
+    **SERVER,
     "REQUEST_METHOD": "HEAD",
-    "REQUEST_URI": "/cgi-bin/trial/",
+    "REQUEST_URI": f"{SERVER['SCRIPT_NAME']}/",
     "PATH_INFO": "/",
-    "QUERY_STRING": "",
-    "REMOTE_ADDR": "127.0.0.1",
-    "REMOTE_PORT": "40000",
-    "HTTP_HOST": "localhost",
-    "HTTP_USER_AGENT": "Mozilla/5.0",
-    "HTTP_ACCEPT": "text/html,application/xhtml+xml,application/xml;q=0.9,*/*;q=0.8",
-    "HTTP_ACCEPT_LANGUAGE": "en",
-    "HTTP_ACCEPT_ENCODING": "gzip, deflate",
-    "HTTP_CONNECTION": "keep-alive",
-    "PATH": "/usr/local/bin:/usr/bin:/bin",
 }
 # A script may have effects: of it a trial runs nothing (nativecgi/script.py).
 SCRIPT_TRIAL = {**TRIAL, "NATIVECGI_TRIAL": "1"}
@@ -115,9 +96,12 @@ def compare():
     trial.update(os.environ.items() - before.items())
 
 def tell_and_stop(number):
-    specs = [getattr(module, "__spec__", None) for module in sys.modules.values()]
+    specs = [getattr(module, "__spec__", None) for module in list(sys.modules.values())]
     modules = [spec.name for spec in specs if getattr(spec, "has_location", False)]
-    told = {{"modules": modules, "trial": trial | rehearsal.trial}}
+    variables = (trial | rehearsal.trial).items()
+    # What is no text, such as a path that is no UTF-8, JSON does not hold.
+    text = {{name: value for name, value in variables if value.isprintable()}}
+    told = {{"modules": modules, "trial": text}}
     Path({file!r}).write_text(json.dumps(told))
     stop(number)
 
@@ -191,6 +175,7 @@ class Compiled(msgspec.Struct):
     is_all: bool = False  # what an app imports is compiled, too
     environment: str = ""  # of packages that the app requires
     trial: dict[str, str] = {}  # as in Rehearsed
+    is_rehearsed: bool = False
 
 
 class Built(msgspec.Struct):
@@ -405,7 +390,8 @@ def _plain_command(app: App, work: Path, packages: Environment, told: Path) -> l
     else:
         run = f"runpy.run_path({str(app.main(work))!r}, run_name='__main__')"
     code = TELLING.format(folder=str(app.source.parent), file=str(told)) + run
-    return [str(packages.python), "-c", code]
+    # -P: what is in the current folder is not the app's.
+    return [str(packages.python), "-P", "-c", code]
 
 
 def _compile(
@@ -453,7 +439,8 @@ def _compile(
     if result.returncode:
         raise BuildError(f"Nuitka could not compile it; see {log}")
     seconds = time.monotonic() - started
-    sources = {str(path): _file_hash(path) for path in _sources(xml, packages.prefix)}
+    files = [*_sources(xml, packages.prefix), *_modules(app)]
+    sources = {str(path): _file_hash(path) for path in files}
     return Compiled(
         app.origin,
         _tools_hash(),
@@ -463,6 +450,7 @@ def _compile(
         wanted.compile_all,
         packages.made_from,
         rehearsed.trial,
+        wanted.freeze,
     )
 
 
@@ -492,13 +480,21 @@ def _data_files(app: App) -> Iterator[tuple[Path, Path]]:
                 yield file, place
 
 
+def _modules(app: App) -> Iterator[Path]:
+    """A package's own modules, which are in its program whether they are imported or not."""
+    if app.source.is_dir():
+        yield from sorted(app.source.rglob("*.py"))
+
+
 def _is_current(compiled: Compiled, app: App, wanted: Wanted, packages: Environment) -> bool:
     """Whether it is what a compilation would make now; names nobody asks for do no harm."""
     return (
         (compiled.app, compiled.tools, compiled.is_all, compiled.environment)
         == (app.origin, _tools_hash(), wanted.compile_all, packages.made_from)
         and (compiled.has_names or wanted.debug is None)
+        and (compiled.is_rehearsed or not wanted.freeze)
         and all(str(file) in compiled.sources for file, _place in _data_files(app))
+        and all(str(file) in compiled.sources for file in _modules(app))
         and all(
             Path(path).exists() and _file_hash(Path(path)) == digest
             for path, digest in compiled.sources.items()
@@ -622,6 +618,7 @@ def _seed(compiled: Compiled, secret: str) -> str:
 
 def _freezer_hash() -> str:
     files = [*sorted((ROOT / "freezer").glob("*.[pS]*")), Path(__file__)]
+    files += [ROOT / "packing.py", ROOT / "explain.py"]
     return _hash(b"".join(path.read_bytes() for path in files) + repr(SCRIPT_TRIAL).encode())
 
 
@@ -748,6 +745,8 @@ def main() -> int:
     output, debug = options.output.resolve(), options.debug and options.debug.resolve()
     if debug and debug.is_relative_to(output):
         parser.error(f"what is in {output} may be served: --debug needs another folder")
+    if options.explain and options.no_freeze:
+        parser.error("--explain is about frozen programs: leave out --no-freeze")
     if debug and options.no_freeze:
         parser.error("--debug is about frozen programs: leave out --no-freeze")
     console = Console()
@@ -775,7 +774,7 @@ def main() -> int:
     if built:
         console.print(table(built))
     if options.explain:
-        for name, program in sorted(built.items()):
+        for name, program in sorted(it for it in built.items() if it[1].is_frozen):
             console.print(explain.table(f"{name}, {program.size / 1e6:.1f} MB", program.parts))
     for name, failure in failed.items():
         print(f"\n{name} was not built: {failure}", file=sys.stderr)

@@ -3,7 +3,7 @@
 import marshal
 import sys
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 
 from rich.table import Table
@@ -23,14 +23,15 @@ def contributors(map_file: Path, folder: Path, size: int) -> dict[str, int]:
     `map_file` is the freezer's (freezer/mapfile.py), `folder` what it was frozen from, as it was
     packed (packing.py), and `size` the file's.
     """
-    mapped = Counter(dict(_mapped(map_file)))
-    kept = Counter(dict(_kept(folder, {Path(path).name for path in mapped if path})))
+    mapped = _mapped(map_file)
+    kept = _kept(folder, {Path(path).name for path in mapped if path})
+    found: Counter[str] = Counter()
+    for path, bytes_mapped in mapped.items():
+        if Path(path).is_absolute():
+            found[_name(path)] += bytes_mapped
     # What is kept is objects, too.
-    found = Counter(
-        {_name(path): size for path, size in mapped.items() if Path(path).is_absolute()}
-    )
     found[OBJECTS] = mapped.total() - found.total() - kept.total()
-    found += kept
+    found.update(kept)
     found[GAPS] = size - found.total()
     return dict(found)
 
@@ -45,12 +46,12 @@ def table(program: str, parts: Mapping[str, int]) -> Table:
     return result
 
 
-def _mapped(map_file: Path) -> Iterator[tuple[str, int]]:
+def _mapped(map_file: Path) -> Counter[str]:
     sizes: Counter[str] = Counter()
     for line in map_file.read_text().splitlines():
         size, path = line.split("\t")
         sizes[path] += int(size)
-    yield from sizes.items()
+    return sizes
 
 
 def _name(path: str) -> str:
@@ -58,7 +59,7 @@ def _name(path: str) -> str:
     return f"{name}: Python itself and what is compiled" if name.endswith(".bin") else name
 
 
-def _kept(folder: Path, mapped: set[str]) -> Iterator[tuple[str, int]]:
+def _kept(folder: Path, mapped: set[str]) -> Counter[str]:
     """What a program has in its memory as it is in files: extension modules, bytecode and data."""
     sizes: Counter[str] = Counter()
     for path in filter(Path.is_file, folder.rglob("*")):
@@ -67,11 +68,11 @@ def _kept(folder: Path, mapped: set[str]) -> Iterator[tuple[str, int]]:
         if name.endswith(PACKED):
             library = name.removesuffix(PACKED)
             if library not in mapped:
-                sizes[f"{library}, compressed: nothing has imported it yet"] = path.stat().st_size
+                sizes[f"{library}, compressed: nothing has imported it yet"] += path.stat().st_size
         elif ".so" not in path.suffixes and name not in (INDEX, CODE) and name not in mapped:
             sizes[f"{package}: data files"] += path.stat().st_size
     for name, _is_package, _size, packed in marshal.loads((folder / INDEX).read_bytes()):
         package = name.partition(".")[0]
         owner = "the standard library" if package in sys.stdlib_module_names else package
         sizes[f"{owner}: bytecode, compressed"] += len(packed)
-    yield from sizes.items()
+    return sizes

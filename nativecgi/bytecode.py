@@ -1,9 +1,9 @@
 """Keeps the bytecode of a program's modules, compressed, for when one is imported.
 
-Nuitka has it in the program's read-only data, some megabytes of it. The code of what
-has been imported is in memory a second time; of what has not, most is never imported. So the build
-gives a compressed copy along (packing.py), and what Nuitka has is overwritten with zeros, which
-take no room in an image.
+Nuitka has it in the program's read-only data, some megabytes of it. The code of what has been
+imported is in memory a second time; of what has not, most is never imported. So the build gives a
+compressed copy along (packing.py), and what Nuitka has is overwritten with zeros, of which a long
+run takes no room in an image.
 """
 
 import marshal
@@ -21,6 +21,8 @@ from typing import Any, cast
 INDEX, CODE = "bytecode.index", "bytecode.code"
 
 _BETWEEN = 16  # bytes at most
+# A line of /proc/self/maps up to a file's path: start and end of what is not written to.
+_CONSTANT = re.compile(rb"^([0-9a-f]+)-([0-9a-f]+) r-\S+ \S+ \S+ \S+ +(?=/)", re.MULTILINE)
 _ENOUGH = 1024 * 1024  # bytes; the list of mappings has some ten thousand
 
 
@@ -63,16 +65,16 @@ def _own_memory() -> Iterator[int]:
 
 def _constants(memory: int) -> Iterator[tuple[int, bytes]]:
     """What of the program's file is mapped and not written to: addresses and contents."""
-    program = re.escape(os.readlink("/proc/self/exe").encode())
-    line = rb"^([0-9a-f]+)-([0-9a-f]+) r-\S+ \S+ \S+ \S+ +" + program + rb"$"
+    program = os.fsencode(os.readlink("/proc/self/exe"))
     maps = bytearray(_ENOUGH)
     with open("/proc/self/maps", "rb", buffering=0) as file:
         size = 0
         while count := file.readinto(memoryview(maps)[size:]):
             size += count
-    for found in re.finditer(line, maps, re.MULTILINE):
-        start, end = int(found[1], 16), int(found[2], 16)
-        yield start, os.pread(memory, end - start, start)
+    for found in _CONSTANT.finditer(maps):
+        if maps.startswith(program + b"\n", found.end()):
+            start, end = int(found[1], 16), int(found[2], 16)
+            yield start, os.pread(memory, end - start, start)
     # It tells of the builder's file system, which must not be left in memory that is free again.
     maps[:] = bytes(_ENOUGH)
 

@@ -141,8 +141,9 @@ class Kept:
         found = self._found.get(self._name(path))
         if found is not None:
             return found.st_mode & mode == mode
-        options = {"effective_ids": effective_ids, "follow_symlinks": follow_symlinks}
-        return _access(path, mode, dir_fd=dir_fd, **options)
+        return _access(
+            path, mode, dir_fd=dir_fd, effective_ids=effective_ids, follow_symlinks=follow_symlinks
+        )
 
     def lstat(self, path: Any, *, dir_fd: int | None = None) -> os.stat_result:
         """As the function of os; there are no symbolic links in the folder."""

@@ -10,7 +10,7 @@ import sys
 from collections.abc import Callable, Iterable, Mapping
 from contextvars import copy_context
 from typing import Any
-from urllib.parse import unquote
+from urllib.parse import quote, unquote
 
 from msgspec import Struct
 
@@ -29,7 +29,7 @@ from nativecgi.threads import await_threads, count_threads
 WarmUp = str | Request
 
 # What a server says about a browser's request. What is usual here is what a process is ready for.
-_SERVER = {
+SERVER = {
     "GATEWAY_INTERFACE": "CGI/1.1",
     "SERVER_PROTOCOL": "HTTP/1.1",
     "SERVER_SOFTWARE": "Apache/2.4 (Unix)",
@@ -88,11 +88,12 @@ def prepare(
     count = count_threads()
     for scene in scenes:
         request = Request(scene.env, io.BytesIO(scene.body), limits)
-        response = copy_context().run(answered, scene.handler, request)
-        close(response.body)
+        context = copy_context()
+        response = context.run(answered, scene.handler, request)
+        context.run(close, response.body)
         await_threads(count)
         if response.status >= 500:  # a framework has the exception, and logs it
-            path = scene.env["PATH_INFO"]
+            path = scene.env.get("PATH_INFO", "")
             raise RuntimeError(f"the warm-up of {path!r} was answered with {response.status}")
     return lambda: _play(scenes, limits)
 
@@ -101,14 +102,17 @@ def _scene(handler: Handler, request: WarmUp) -> Scene:
     if isinstance(request, Request):
         body = request.body.read()
         length = {"CONTENT_LENGTH": str(len(body))} if body else {}
-        return Scene(handler, {**_SERVER, **request.env, **length}, body)
+        uri = SERVER["SCRIPT_NAME"] + quote(
+            request.env.get("PATH_INFO", ""), errors="surrogateescape"
+        )
+        return Scene(handler, {**SERVER, "REQUEST_URI": uri, **request.env, **length}, body)
     path, _, query = request.partition("?")
     env = {
         "PATH_INFO": unquote(path, errors="surrogateescape"),
         "QUERY_STRING": query,
-        "REQUEST_URI": _SERVER["SCRIPT_NAME"] + request,
+        "REQUEST_URI": SERVER["SCRIPT_NAME"] + request,
     }
-    return Scene(handler, {**_SERVER, **env})
+    return Scene(handler, {**SERVER, **env})
 
 
 def _is_get(scene: Scene) -> bool:
@@ -116,7 +120,8 @@ def _is_get(scene: Scene) -> bool:
 
 
 def _differing(scene: Scene) -> dict[str, str]:
-    return {name: value for name, value in scene.env.items() if _SERVER.get(name) != value}
+    differing = {name: value for name, value in scene.env.items() if SERVER.get(name) != value}
+    return {**differing, "REQUEST_METHOD": "GET"}
 
 
 def _play(scenes: Iterable[Scene], limits: Limits | None) -> None:
@@ -158,6 +163,6 @@ def _greet(request: Request) -> Response:
 
 
 _SCENES = (
-    Scene(_greet, _SERVER | {"PATH_INFO": "/name"}),
+    Scene(_greet, SERVER | {"PATH_INFO": "/name"}),
     _scene(_greet, Request({"REQUEST_METHOD": "POST"}, io.BytesIO(b'{"values":[1,2.5,"a",null]}'))),
 )

@@ -25,9 +25,9 @@ def from_wsgi(app: "WSGIApplication") -> Handler:
     """A handler that has a WSGI application answer: `run(from_wsgi(app))` is a program.
 
     What the application raises is a failure of the handler. An answer's reason phrase is not sent,
-    its status code's usual one is; and what is written with `write` is sent when the application
-    returns. The handler raises ValueError and TypeError where the application answers with what
-    is against PEP 3333 or cannot be sent.
+    its status code's usual one is; and what is written with `write` is sent before the next piece
+    of the answer, or at its end. The handler raises ValueError and TypeError where the application
+    answers with what is against PEP 3333 or cannot be sent.
     """
 
     def handle(request: Request) -> Response:

@@ -43,5 +43,8 @@ def _is_data(package: Path) -> bool:
 
 
 def _imports(module: Path) -> bool:
-    tree = ast.parse(module.read_bytes())
+    try:
+        tree = ast.parse(module.read_bytes())
+    except SyntaxError:
+        return True  # it is no module, and cannot be included as one
     return any(isinstance(node, ast.Import | ast.ImportFrom) for node in ast.walk(tree))

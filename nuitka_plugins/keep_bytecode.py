@@ -7,19 +7,13 @@ them costs is gone when it is frozen.
 import sys
 
 from nuitka.plugins.PluginBase import NuitkaPluginBase
-from nuitka.utils.ModuleNames import (
-    ModuleName,
-    post_module_load_trigger_name,
-    pre_module_load_trigger_name,
-)
+from nuitka.utils.ModuleNames import ModuleName, trigger_names
 
 from nuitka_plugins.installed import installed
 
 # What nativecgi runs in each request. An upload takes a tenth more instructions with multipart's
 # bytecode; msgspec is in C.
 COMPILED = {"nativecgi", "multipart"}
-
-_TRIGGERS = (pre_module_load_trigger_name, post_module_load_trigger_name)
 
 
 class KeepBytecode(NuitkaPluginBase):
@@ -35,6 +29,6 @@ class KeepBytecode(NuitkaPluginBase):
         """How a module is included; None leaves it to others."""
         # Nuitka's own code before or behind a module: it fails where it finds that in its cache of
         # bytecode, so in all programs with urllib.request but the first.
-        if str(module_name).endswith(_TRIGGERS):
+        if str(module_name).endswith(trigger_names):
             return "compiled"
         return "bytecode" if module_name.hasOneOfNamespaces(self._bytecode) else None

@@ -8,13 +8,11 @@ from pathlib import Path
 from typing import Any
 
 from nuitka.plugins.PluginBase import NuitkaPluginBase
+from nuitka.utils.ModuleNames import trigger_names
 
 # In the folder that Nuitka is run in: of each module its name, whether it is a package, and its
 # code as the program has it.
 LIST = Path("bytecode.list")
-
-# Modules that Nuitka has made of what is to run before or after another. Only its own loader does.
-_TRIGGERS = ("-preLoad", "-postLoad")
 
 
 class ListBytecode(NuitkaPluginBase):
@@ -30,6 +28,7 @@ class ListBytecode(NuitkaPluginBase):
             (name, module.kind == "UNCOMPILED_PYTHON_PACKAGE", module.getByteCode())
             for name, module in sorted(modules.items())
             if module.kind.startswith("UNCOMPILED_")
-            and not any(name + trigger in modules for trigger in _TRIGGERS)
+            # What Nuitka runs before or after a module only its own loader does.
+            and not any(name + trigger in modules for trigger in trigger_names)
         ]
         LIST.write_bytes(marshal.dumps(listed))

@@ -100,6 +100,18 @@ def test_a_cover_is_uploaded(shelf: Client) -> None:
     assert (cover.body, cover.headers["content-type"]) == (content, "image/png")
 
 
+def test_a_cover_that_is_a_page_is_refused(shelf: Client) -> None:
+    shelf.post("/books", json=BOOK)
+    page = {"file": ("cover.html", b"<script>", "text/html")}
+    assert shelf.put("/books/1/cover", files=page).status == 415
+    assert shelf.get("/books/1/cover").status == 404
+
+
+@pytest.mark.parametrize("number", [0, -1, 2**63])
+def test_a_number_that_no_book_has_is_told(shelf: Client, number: int) -> None:
+    assert shelf.get(f"/books/{number}").status == 422
+
+
 def test_a_cover_that_is_too_large_is_refused(shelf: Client) -> None:
     shelf.post("/books", json=BOOK)
     # More than starlette keeps in memory: it goes through a temporary file.

@@ -192,7 +192,7 @@ def test_another_key_ends_a_login(shelf: Client, served: Path) -> None:
 
 
 @pytest.mark.usefixtures("database")
-def test_without_a_key_nothing_is_answered(
+def test_without_a_key_the_answer_is_a_failure(
     visit: Callable[..., Client], environment: dict[str, str]
 ) -> None:
     del environment["BOOKSHELF_KEY"]

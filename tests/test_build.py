@@ -313,6 +313,7 @@ def test_an_app_is_tried_with_a_request_of_its_warm_up(tmp_path: Path) -> None:
     assert build._rehearse(app, tmp_path, OWN).trial == {
         "PATH_INFO": "/a b",
         "QUERY_STRING": "c=d",
+        "REQUEST_METHOD": "GET",
         "REQUEST_URI": "/cgi-bin/warmup/a%20b?c=d",
     }
 
@@ -328,6 +329,22 @@ def set_database() -> None:
 """
     app = build.App("shop", write(tmp_path / "shop.py", hook + HELLO))
     assert build._rehearse(app, tmp_path, OWN).trial == {"SHOP_DB": ":memory:"}
+
+
+def test_a_path_that_is_no_text_is_no_trial(tmp_path: Path) -> None:
+    source = HELLO.replace("run(handle)", 'run(handle, warmup=["/%FF"])')
+    app = build.App("shop", write(tmp_path / "shop.py", source))
+    assert "PATH_INFO" not in build._rehearse(app, tmp_path, OWN).trial
+
+
+def test_a_new_module_of_a_package_is_in_its_program(tmp_path: Path) -> None:
+    package = write(tmp_path / "shop" / "__main__.py", HELLO).parent
+    app, wanted = build.App("shop", package), build.Wanted(tmp_path, freeze=False)
+    sources = {str(path): build._file_hash(path) for path in build._modules(app)}
+    compiled = build.Compiled(app.origin, build._tools_hash(), sources, 1.0)
+    assert build._is_current(compiled, app, wanted, OWN)
+    write(package / "plugin.py", "")
+    assert not build._is_current(compiled, app, wanted, OWN)
 
 
 def test_a_warm_up_that_posts_is_no_trial(tmp_path: Path) -> None:
@@ -386,7 +403,14 @@ class Workshop:
         (work / LIST).write_bytes(marshal.dumps([]))
         tools = build._tools_hash()
         return build.Compiled(
-            str(app.source), tools, {}, 1.0, names, everything, packages.made_from
+            str(app.source),
+            tools,
+            {},
+            1.0,
+            names,
+            everything,
+            packages.made_from,
+            is_rehearsed=wanted.freeze,
         )
 
     def freeze(
@@ -406,17 +430,28 @@ class Workshop:
         write(map, "")
 
     def build(
-        self, *, debug: bool = False, native: bool = False, compile_all: bool = False
+        self,
+        *,
+        debug: bool = False,
+        native: bool = False,
+        compile_all: bool = False,
+        freeze: bool = True,
     ) -> None:
         app = build.App("hello", ROOT / "apps" / "hello.py")
         folder = self.debug if debug else None
-        wanted = build.Wanted(self.output, debug=folder, native=native, compile_all=compile_all)
+        wanted = build.Wanted(self.output, freeze, folder, native=native, compile_all=compile_all)
         build.build(app, wanted, jobs=1, report=print)
 
 
 @pytest.fixture
 def workshop(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Workshop:
     return Workshop(tmp_path, monkeypatch)
+
+
+def test_a_program_that_was_not_to_be_frozen_is_rehearsed_when_it_is(workshop: Workshop) -> None:
+    workshop.build(freeze=False)
+    workshop.build()
+    assert workshop.steps == ["compile", "compile", "freeze"]
 
 
 def test_a_side_file_goes_to_a_folder_of_its_own(workshop: Workshop) -> None:

@@ -257,6 +257,12 @@ def test_a_module_that_only_the_handler_imports_is_in_the_program(run: Run) -> N
     assert json.loads(late["json"]) == {"c speedups": True}
 
 
+def test_bytecode_that_nothing_has_imported_is_packed(cgi_bin: Path) -> None:
+    words = b"Conversion functions between RGB and other color systems"  # in colorsys
+    assert words in (ROOT / "build" / "apps" / "hello" / "hello.dist" / "hello.bin").read_bytes()
+    assert words not in (cgi_bin / "hello").read_bytes()
+
+
 def test_modules_are_looked_for_only_where_nobody_can_put_any(run: Run) -> None:
     paths, file = json_answer(run("probe", PATH_INFO="/paths"))
     assert paths

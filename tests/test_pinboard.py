@@ -28,7 +28,7 @@ def test_templates_are_in_the_file(board: Client) -> None:
 
 
 def test_versions_of_packages_are_in_the_file(board: Client) -> None:
-    assert "<p>Flask 3.1.2</p>" in board.get("/").text
+    assert "<p>Flask 3.1.3</p>" in board.get("/").text
 
 
 def test_static_files_are_in_the_file(board: Client) -> None:
@@ -53,6 +53,7 @@ def test_a_note_with_a_file_is_pinned(board: Client) -> None:
     assert board.get("/files/1").body == b"\0\xff" * 50_000
     assert "message" not in board.get("/").text.replace(".message", ""), "flashed once"
     assert board.get("/files/2").status == 404
+    assert board.get(f"/files/{2**63}").status == 404
 
 
 def test_a_note_without_words_is_refused(board: Client) -> None:

@@ -1,14 +1,19 @@
 """A warm-up leaves nothing of its requests to those that follow, nor what cannot be frozen."""
 
+import io
 import json
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextvars import ContextVar
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from nativecgi import Request, Response, rehearsal
+from nativecgi.rehearsal import prepare
 from nativecgi.testing import Client
 from tests import pythons
 
@@ -87,6 +92,50 @@ def test_a_warm_up_that_fails_ends_the_build(
     result = freeze(*command, output=tmp_path / "image", options=OPTIONS)
     assert result.returncode
     assert "the warm-up of '/broken' was answered with 500" in result.stderr
+
+
+def test_a_failing_request_without_a_path_is_told_all_the_same() -> None:
+    post = Request({"REQUEST_METHOD": "POST"}, io.BytesIO(b"x"))
+    with pytest.raises(RuntimeError, match="the warm-up of '' was answered with 500"):
+        prepare(lambda _request: Response(status=500), [post])
+
+
+def test_an_answer_is_closed_in_the_context_it_was_made_in() -> None:
+    """As Flask's stream_with_context needs it, or a generator that sets a context variable."""
+    variable: ContextVar[str] = ContextVar("variable")
+    closed = []
+
+    def pieces() -> Iterator[bytes]:
+        token = variable.set("set")
+        try:
+            yield b"one"
+            yield b"two"
+        finally:
+            variable.reset(token)
+            closed.append(True)
+
+    class Closing:
+        def __init__(self, body: Iterator[bytes]) -> None:
+            self.body, self.first = body, next(body)
+
+        def __iter__(self) -> Iterator[bytes]:
+            return chain([self.first], self.body)
+
+        def close(self) -> None:
+            self.body.close()  # type: ignore[attr-defined]
+
+    prepare(lambda _request: Response(Closing(pieces())), ["/"])
+    assert closed == [True]
+
+
+def test_a_request_as_it_is_can_be_the_trial_s() -> None:
+    prepare(lambda _request: Response(), [Request({"PATH_INFO": "/a b", "HTTP_HOST": "x.example"})])
+    assert rehearsal.trial == {
+        "REQUEST_METHOD": "GET",
+        "PATH_INFO": "/a b",
+        "REQUEST_URI": "/cgi-bin/warmup/a%20b",
+        "HTTP_HOST": "x.example",
+    }
 
 
 def test_a_thread_that_stays_ends_the_build(

@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Annotated
 
+import fastapi
 from fastapi import (
     BackgroundTasks,
     Depends,
@@ -28,6 +29,8 @@ from pydantic import BaseModel, Field
 FOLDER = Path(__file__).parent
 SCHEMA = (FOLDER / "schema.sql").read_text()
 LARGEST_COVER = 1_000_000  # bytes
+# A client's page, or a picture with a script in it, would be one of this site's.
+COVER_TYPES = {"image/gif", "image/jpeg", "image/png", "image/webp"}
 
 app = FastAPI(title="Books", version="1.0")
 app.mount("/static", StaticFiles(directory=FOLDER / "static"), name="static")
@@ -60,9 +63,10 @@ def database() -> Iterator[sqlite3.Connection]:
 
 
 Database = Annotated[sqlite3.Connection, Depends(database)]
+Number = Annotated[int, fastapi.Path(ge=1, le=2**63 - 1)]  # as SQLite's
 
 
-def shelved(number: int, connection: Database) -> ShelvedBook:
+def shelved(number: Number, connection: Database) -> ShelvedBook:
     """The book of a path."""
     query = "select id, title, author, year from book where id = ?"
     row = connection.execute(query, [number]).fetchone()
@@ -113,6 +117,8 @@ def read_book(book: Shelved) -> ShelvedBook:
 @app.put("/books/{number}/cover", status_code=204)
 async def put_cover(book: Shelved, file: UploadFile, connection: Database) -> None:
     content = await file.read(LARGEST_COVER + 1)
+    if file.content_type not in COVER_TYPES:
+        raise HTTPException(415, "a cover is an image")
     if len(content) > LARGEST_COVER:
         raise HTTPException(413, f"a cover has at most {LARGEST_COVER} bytes")
     with connection:

@@ -17,7 +17,7 @@ warmed_up = None  # the connection that the warm-up had
 
 @after_thaw
 def configure() -> None:
-    """A process without a key, or without a database, answers nothing."""
+    """A process without a key, or without a database, answers 500."""
     settings.SECRET_KEY = Path(os.environ["BOOKSHELF_KEY"]).read_text()
     settings.ALLOWED_HOSTS = os.environ.get("BOOKSHELF_HOSTS", "localhost").split()
     connection.settings_dict["NAME"] = os.environ["BOOKSHELF_DB"]

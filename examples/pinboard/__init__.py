@@ -66,7 +66,7 @@ def pin() -> Answer:
     return redirect(url("show"), 303)
 
 
-@app.get("/files/<int:number>")
+@app.get(f"/files/<int(max={2**63 - 1}):number>")
 def download(number: int) -> Response:
     query = "select content from note where id = ? and content is not null"
     row = database().execute(query, [number]).fetchone()

@@ -2,7 +2,7 @@
 
 # /// script
 # requires-python = ">=3.11"
-# dependencies = ["flask==3.1.2"]
+# dependencies = ["flask==3.1.3"]
 # ///
 
 import os

@@ -33,7 +33,7 @@ def answers() -> str:
 def page() -> str:
     given = answers()
     parts = {"url": app.get_url, "right": given.count(RIGHT), "count": len(QUESTIONS)}
-    if len(given) == len(QUESTIONS):
+    if len(given) >= len(QUESTIONS):
         return template("result.html", parts, template_lookup=TEMPLATES)
     question = QUESTIONS[len(given)]["question"]
     parts |= {"number": len(given) + 1, "question": question}
