@@ -44,7 +44,7 @@ test-portability: build .venv-dev/ready
 fuzz: .venv-dev/fuzz
 	.venv-dev/bin/python -m fuzz $(SECONDS)
 
-# A peer whose compiler cannot be had is left out. Ten minutes, and for the first time some more to
+# A peer whose compiler cannot be had is left out. Twelve minutes, and for the first time some more to
 # build frameworks' applications.
 bench: build .venv-dev/ready
 	for package in apache2-bin:apache2 wrk:wrk musl-tools:musl-gcc golang-go:go rustc:rustc \

@@ -291,7 +291,7 @@ def _method(options: Options) -> list[str]:
         f"other than 2xx or 3xx ends the benchmark with an error.",
         "To reproduce it: `make bench`, with gcc, musl-tools, golang-go, rustc, perl, python3, "
         "apache2-bin and wrk installed; what is missing is left out. With everything built it "
-        "takes less than ten minutes on two cores, of which frameworks are four: so guestbooks, "
+        "takes twelve minutes on two cores, of which frameworks are five: so guestbooks, "
         "transfers and frameworks have few rounds. Building the frameworks' eight programs for the "
         "first time takes some minutes more, and PyPI. `--only` measures one part (`startup`, "
         "`instructions`, `servers`, `guestbook`, `frameworks`, `transfers`) and leaves the rest of "

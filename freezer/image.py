@@ -98,8 +98,7 @@ def _placed(areas: list[list[list[Region]]], free: int) -> list[tuple[Segment, l
     A large area lies in the file as it does in memory, with its huge pages where the file has
     its own: what the page cache holds in one piece is then mapped in one piece. It shares none
     of them with what the kernel reads in small pieces, such as the headers, and the program
-    itself reads it in huge ones (thaw.huge_page_call). Of the large areas the next is the one
-    that leaves the smallest hole.
+    itself reads it in huge ones (thaw.huge_page_call), in the order of their addresses.
     """
     placed: list[tuple[Segment, list[Region]]] = []
     for area in areas:
@@ -107,10 +106,7 @@ def _placed(areas: list[list[list[Region]]], free: int) -> list[tuple[Segment, l
             placed += _at(free, area)
             free += _size(area)
     free = _aligned(free, HUGE_PAGE)
-    large = [area for area in areas if _is_large(area)]
-    while large:
-        area = min(large, key=lambda area: (area[0][0].address - free) % HUGE_PAGE)
-        large.remove(area)
+    for area in filter(_is_large, areas):
         free += (area[0][0].address - free) % HUGE_PAGE
         placed += _at(free, area)
         free += _size(area)

@@ -1,6 +1,7 @@
 """What an app requires: read from its file or its folder, and installed for it alone."""
 
 import subprocess
+import sys
 from pathlib import Path
 from zipfile import ZipFile
 
@@ -102,7 +103,11 @@ def test_it_is_installed_anew_when_it_changes(app: Path, wheel: Path, tmp_path: 
     assert said(after.python, code).startswith("None ModuleSpec(name='farewell'")
 
 
-def test_a_package_has_a_file_of_requirements(wheel: Path, tmp_path: Path) -> None:
+@pytest.mark.parametrize("installer", ["pip", "uv"])
+def test_a_package_has_a_file_of_requirements(
+    wheel: Path, tmp_path: Path, installer: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PATH", str(Path(sys.prefix, "bin")) if installer == "uv" else "")
     package = tmp_path / "shop"
     package.mkdir()
     (package / "__main__.py").touch()
@@ -110,6 +115,8 @@ def test_a_package_has_a_file_of_requirements(wheel: Path, tmp_path: Path) -> No
     (package / "more.txt").write_text(f"greeting @ {wheel.as_uri()}\n")
     made = environments.environment(package, tmp_path / "venv")
     assert said(made.python, "import greeting; print(greeting.WORDS)") == "Hello\n"
+    record = next(tmp_path.rglob("greeting-1.0.dist-info/INSTALLER"))
+    assert record.read_text().strip() == installer
 
 
 def test_nativecgi_and_nuitka_are_there_as_well(app: Path, wheel: Path, tmp_path: Path) -> None:
@@ -129,8 +136,9 @@ def test_nativecgi_and_nuitka_are_there_as_well(app: Path, wheel: Path, tmp_path
     ],
 )
 def test_what_cannot_be_installed_is_told_in_pip_s_words(
-    app: Path, requirement: str, reason: str
+    app: Path, requirement: str, reason: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setenv("PATH", "")
     app.write_text(requiring(requirement))
     with pytest.raises(EnvironmentFailed, match=f"(?s)pip could not install.*{reason}"):
         environments.environment(app, app.with_name("venv"))
