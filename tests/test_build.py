@@ -148,10 +148,11 @@ def test_a_changed_source_is_noticed(tmp_path: Path) -> None:
     source = write(tmp_path / "app.py", HELLO)
     app = build.App("app", source)
     digest = build._file_hash(source)
+    wanted = build.Wanted(tmp_path, freeze=False)
     compiled = build.Compiled(str(source), build._tools_hash(), {str(source): digest}, 1.0)
-    assert build._is_current(compiled, app, build.Wanted(tmp_path), OWN)
+    assert build._is_current(compiled, app, wanted, OWN)
     source.write_text(HELLO + "\n")
-    assert not build._is_current(compiled, app, build.Wanted(tmp_path), OWN)
+    assert not build._is_current(compiled, app, wanted, OWN)
 
 
 def test_a_package_s_files_are_in_the_program_but_for_hidden_ones(tmp_path: Path) -> None:
@@ -167,11 +168,16 @@ def test_a_package_s_files_are_in_the_program_but_for_hidden_ones(tmp_path: Path
 
 def test_a_new_file_of_a_package_is_noticed(tmp_path: Path) -> None:
     package = write(tmp_path / "shop" / "__main__.py", HELLO).parent
-    app, wanted = build.App("shop", package), build.Wanted(tmp_path)
-    compiled = build.Compiled(str(package), build._tools_hash(), {}, 1.0)
+    app, wanted = build.App("shop", package), build.Wanted(tmp_path, freeze=False)
+    main = package / "__main__.py"
+    sources = {str(main): build._file_hash(main)}
+    compiled = build.Compiled(str(package), build._tools_hash(), sources, 1.0)
     assert build._is_current(compiled, app, wanted, OWN)
-    write(package / "static" / "style.css", "")
-    assert not build._is_current(compiled, app, wanted, OWN)
+    for new in (package / "static" / "style.css", package / "plugin.py"):
+        write(new, "")
+        assert not build._is_current(compiled, app, wanted, OWN)
+        new.unlink()
+    assert build._is_current(compiled, app, wanted, OWN)
 
 
 def test_a_changed_library_file_is_noticed_by_every_program(cgi_bin: Path) -> None:
@@ -246,9 +252,10 @@ def test_a_file_as_a_script_is_not_the_same_app(tmp_path: Path) -> None:
     with pytest.raises(build.BuildError, match="would both become 'x'"):
         build.find_apps([str(source)], [str(source)])
     app, script = build.App("x", source), build.App("x", source, is_script=True)
+    wanted = build.Wanted(tmp_path, freeze=False)
     compiled = build.Compiled(app.origin, build._tools_hash(), {}, 1.0)
-    assert build._is_current(compiled, app, build.Wanted(tmp_path), OWN)
-    assert not build._is_current(compiled, script, build.Wanted(tmp_path), OWN)
+    assert build._is_current(compiled, app, wanted, OWN)
+    assert not build._is_current(compiled, script, wanted, OWN)
 
 
 @pytest.mark.parametrize(
@@ -335,16 +342,6 @@ def test_a_path_that_is_no_text_is_no_trial(tmp_path: Path) -> None:
     source = HELLO.replace("run(handle)", 'run(handle, warmup=["/%FF"])')
     app = build.App("shop", write(tmp_path / "shop.py", source))
     assert "PATH_INFO" not in build._rehearse(app, tmp_path, OWN).trial
-
-
-def test_a_new_module_of_a_package_is_in_its_program(tmp_path: Path) -> None:
-    package = write(tmp_path / "shop" / "__main__.py", HELLO).parent
-    app, wanted = build.App("shop", package), build.Wanted(tmp_path, freeze=False)
-    sources = {str(path): build._file_hash(path) for path in build._modules(app)}
-    compiled = build.Compiled(app.origin, build._tools_hash(), sources, 1.0)
-    assert build._is_current(compiled, app, wanted, OWN)
-    write(package / "plugin.py", "")
-    assert not build._is_current(compiled, app, wanted, OWN)
 
 
 def test_a_warm_up_that_posts_is_no_trial(tmp_path: Path) -> None:
