@@ -82,16 +82,25 @@ def test_a_warm_up_leaves_a_build_reproducible(
     assert images[0].read_bytes() == images[1].read_bytes()
 
 
-def test_a_warm_up_that_fails_ends_the_build(
+@pytest.mark.parametrize(
+    ("path", "reason"),
+    [
+        ("/broken", "the warm-up of '/broken' was answered with 500"),
+        ("/forever", "'stays'"),  # the name of a thread
+    ],
+)
+def test_a_warm_up_that_fails_or_leaves_a_thread_ends_the_build(
     freeze: Callable[..., "subprocess.CompletedProcess[str]"],
     programs: Path,
     python: Path,
     tmp_path: Path,
+    path: str,
+    reason: str,
 ) -> None:
-    command = (python, programs / "warmed_up.py", "/broken")
+    command = (python, programs / "warmed_up.py", path)
     result = freeze(*command, output=tmp_path / "image", options=OPTIONS)
     assert result.returncode
-    assert "the warm-up of '/broken' was answered with 500" in result.stderr
+    assert reason in result.stderr
 
 
 def test_a_failing_request_without_a_path_is_told_all_the_same() -> None:
@@ -136,15 +145,3 @@ def test_a_request_as_it_is_can_be_the_trial_s() -> None:
         "REQUEST_URI": "/cgi-bin/warmup/a%20b",
         "HTTP_HOST": "x.example",
     }
-
-
-def test_a_thread_that_stays_ends_the_build(
-    freeze: Callable[..., "subprocess.CompletedProcess[str]"],
-    programs: Path,
-    python: Path,
-    tmp_path: Path,
-) -> None:
-    command = (python, programs / "warmed_up.py", "/forever")
-    result = freeze(*command, output=tmp_path / "image", options=OPTIONS)
-    assert result.returncode
-    assert "'stays'" in result.stderr
