@@ -16,7 +16,7 @@ from nativecgi.errors import HTTPError
 from nativecgi.limits import Limits, in_force
 from nativecgi.request import Request, content_length
 from nativecgi.response import Handler, Response, answered, error, refusal
-from nativecgi.send import Streamed, close
+from nativecgi.send import Streamed, close, close_source
 
 # How much of an unread body is read and forgotten, in bytes; a client that sends more finds its
 # connection closed. It is what the documented configurations let through.
@@ -41,6 +41,7 @@ def exchange(
     omit_body, nph = _form(env)
     is_timed = False
     left = 0.0
+    output: bytes | Streamed = b""
     try:
         length = content_length(env)
     except HTTPError as failure:
@@ -58,6 +59,8 @@ def exchange(
     except BaseException as failure:
         if is_timed:
             deadline.stop()
+        if isinstance(output, Streamed):  # the time was over just then
+            close_source(output)
         output = failed(failure, env)
     if raw:
         drain(raw)
@@ -140,7 +143,7 @@ def _start_deadline(env: Mapping[str, str], limits: Limits | None) -> bool:
 
 
 def _error_page(failure: BaseException, text: str, env: Mapping[str, str]) -> Response:
-    status = 504 if isinstance(failure, deadline.TimeLimitError) else 500
+    status = 504 if deadline.is_due_to_limit(failure) else 500
     if env.get("NATIVECGI_DEBUG") != "1":
         return error(status)
     shown = html.escape(text.encode("utf-8", "backslashreplace").decode())

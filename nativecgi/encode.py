@@ -19,7 +19,7 @@ _WITHOUT_LENGTH = frozenset((204, 304))
 _ONCE = ("content-type", "content-length", "location")
 _PIECE = 64 * 1024  # bytes of a file that is none of the file system's, such as a pipe
 # Fields about the connection are between the server and its client (RFC 3875 6.3.4).
-_OF_THE_CONNECTION = frozenset(
+OF_THE_CONNECTION = frozenset(
     ("connection", "keep-alive", "status", "te", "trailer", "transfer-encoding", "upgrade")
 )
 # RFC 9110 5.5: CR, LF and NUL could add fields or a body, and no other control but HTAB is valid.
@@ -149,7 +149,7 @@ def _local_redirect(fields: list[tuple[str, str]], body: object, nph: str | None
 
 def _require_allowed(names: list[str]) -> None:
     for name in names:
-        if name in _OF_THE_CONNECTION:
+        if name in OF_THE_CONNECTION:
             raise ValueError(f"the header field {name} is the server's to send")
         if name in _ONCE and names.count(name) > 1:
             raise ValueError(f"the header field {name} is there twice")

@@ -21,6 +21,7 @@ from typing import Any, NoReturn
 from nativecgi.body import BodyReader, IncompleteBodyError
 from nativecgi.cgi import drain, failed, log, report
 from nativecgi.errors import HTTPError
+from nativecgi.failures import related
 from nativecgi.freezepoint import reach
 from nativecgi.hooks import run_after_thaw
 from nativecgi.process import finish, forget_proxy
@@ -243,9 +244,8 @@ def _exit_status(code: object) -> int:
 
 def _forget_frames(failure: BaseException | None) -> None:
     """Drop what functions that have failed still hold, such as open files."""
-    while failure is not None:
-        traceback.clear_frames(failure.__traceback__)
-        failure = failure.__context__
+    for it in related(failure):
+        traceback.clear_frames(it.__traceback__)
 
 
 def _flush_files() -> None:

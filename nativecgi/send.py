@@ -9,6 +9,8 @@ from typing import BinaryIO, cast
 
 from msgspec import Struct
 
+from nativecgi.waiting import await_ready
+
 _AT_A_TIME = 1024 * 1024  # bytes that one call of sendfile(2) is asked for
 _COPIED = 64 * 1024  # bytes at a time where there is no sendfile
 
@@ -21,6 +23,7 @@ class Streamed(Struct):
     left: int | None  # how many bytes the rest has to have, where Content-Length says so
     in_chunks: bool  # whether the rest is to be framed as chunks (RFC 9112 7.1)
     source: object  # what is to be closed in the end
+    is_sent: bool = False  # whether all of it has been written
 
 
 class DisconnectedError(BaseException):
@@ -40,14 +43,26 @@ def send(answer: Streamed, descriptor: int) -> None:
     Raises DisconnectedError, IncompleteError, and whatever the pieces raise.
     """
     try:
-        write(answer.head, descriptor)
-        if answer.rest is not None:
-            _send_pieces(answer.rest, answer.left, answer.in_chunks, descriptor)
-        else:
-            file = cast(BinaryIO, answer.source)
-            _send_file(file.fileno(), file.tell(), answer.left or 0, descriptor)
+        transmit(answer, descriptor)
     finally:
-        close(answer.source)
+        close_source(answer)
+
+
+def transmit(answer: Streamed, descriptor: int) -> None:
+    """Write all of an answer, and close nothing. Raises what `send` raises."""
+    write(answer.head, descriptor)
+    if answer.rest is not None:
+        _send_pieces(answer.rest, answer.left, answer.in_chunks, descriptor)
+    else:
+        file = cast(BinaryIO, answer.source)
+        _send_file(file.fileno(), file.tell(), answer.left or 0, descriptor)
+    answer.is_sent = True
+
+
+def close_source(answer: Streamed) -> None:
+    """Close what an answer comes from, once."""
+    source, answer.source = answer.source, None
+    close(source)
 
 
 def write(output: bytes, descriptor: int) -> None:
@@ -55,7 +70,10 @@ def write(output: bytes, descriptor: int) -> None:
     rest = memoryview(output)
     try:
         while rest:
-            rest = rest[os.write(descriptor, rest) :]
+            try:
+                rest = rest[os.write(descriptor, rest) :]
+            except BlockingIOError:
+                await_ready(descriptor, to_write=True)
     except OSError as error:
         raise DisconnectedError(str(error)) from error
 
@@ -110,6 +128,8 @@ def _send_file(file: int, offset: int, left: int, descriptor: int) -> None:
 def _copied(file: int, offset: int, count: int, descriptor: int) -> int:
     try:
         return os.sendfile(descriptor, file, offset, count)
+    except BlockingIOError:
+        pass  # `write` waits for it
     except OSError as error:
         # sendfile(2): not every file, and none that is opened to append to, can take part.
         if error.errno not in (errno.EINVAL, errno.ENOSYS):

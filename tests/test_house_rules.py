@@ -103,7 +103,8 @@ def test_the_freezer_needs_msgspec_and_pyelftools_and_nothing_else(path: Path) -
 # Every use of os and sys in the library, less those that only compute. A file that is not here
 # has none: it can be tested with a dictionary and some bytes.
 EDGE = {
-    "body.py": "os.read os.readv",
+    "asgi.py": "os.close os.pipe2 os.read",
+    "body.py": "os.readv",
     "bytecode.py": (
         "open os.close os.open os.pread os.pwrite os.readlink sys.executable sys.meta_path"
     ),
@@ -145,6 +146,7 @@ EDGE = {
 }
 PURE = {
     *(
+        "os.O_CLOEXEC",
         "os.O_CREAT",
         "os.O_EXCL",
         "os.O_NONBLOCK",
@@ -158,6 +160,7 @@ PURE = {
         "os.devnull",
         "os.stat_result",
         "sys.maxsize",
+        "sys.stdlib_module_names",
     ),
     *("os.fsdecode", "os.fsencode", "os.fspath", "os.path", "os.curdir", "os.sep", "sys.modules"),
 }
