@@ -348,7 +348,7 @@ def _scope(request: Request) -> dict[str, Any]:
         "type": "http",
         "asgi": _VERSIONS.copy(),
         "http_version": _HTTP_VERSIONS.get(env.get("SERVER_PROTOCOL", ""), "1.1"),
-        "method": env.get("REQUEST_METHOD", "GET").upper(),
+        "method": (env.get("REQUEST_METHOD") or "GET").upper(),
         "scheme": request.scheme,
         # The whole path: the application's part is behind the root path.
         "path": _bytes(request.script_name + request.path).decode("utf-8", "replace") or "/",

@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any, BinaryIO
 
 from nativecgi.dates import format_date
+from nativecgi.errors import require_status
 from nativecgi.headers import lower_name, pairs
 from nativecgi.response import Body, Response, phrase
 from nativecgi.send import Streamed, chunk, close, file_length
@@ -40,11 +41,7 @@ def encode(
     the first piece raises.
     """
     status = response.status
-    if not isinstance(status, int):
-        raise TypeError(f"a status is an int, not {type(status).__name__}")
-    # A server takes 1xx for itself, and a program's status has three digits (RFC 3875 6.3.3).
-    if not 200 <= status <= 599:
-        raise ValueError(f"{status} is not the status of an answer: 200 to 599 are")
+    require_status(status)
     media_type, body, length = _typed_body(response.body)
     fields = pairs(response.headers)
     names = [lower_name(name) for name, _value in fields]

@@ -29,7 +29,7 @@ from nativecgi import (
     text,
 )
 from nativecgi.deadline import TimeLimitError
-from nativecgi.response import Handler
+from nativecgi.response import Handler, error
 from nativecgi.send import Streamed, close
 from tests.test_encode import Parsed, parsed
 
@@ -299,8 +299,10 @@ def test_a_handler_that_returns_no_response_is_500(
         lambda _request: Response(b"", 600),
         lambda _request: Response(7),  # type: ignore[arg-type]
         lambda _request: redirect("/\r\nSet-Cookie: a=1"),
-        failing(HTTPError(99)),
-        failing(HTTPError(1000)),
+        lambda _request: error(600),
+        lambda _request: failing(HTTPError(99))(_request),
+        lambda _request: failing(HTTPError(600))(_request),
+        lambda _request: failing(HTTPError("404 Not Found"))(_request),  # type: ignore[arg-type]
         failing(HTTPError(403, "", {"X\r\nA": "1"})),
     ],
 )

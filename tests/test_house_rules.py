@@ -136,6 +136,7 @@ EDGE = {
         "sys.stdin sys.stdout"
     ),
     "send.py": "os.fstat os.pread os.sendfile os.write",
+    "spool.py": "os.pread",
     "streams.py": (
         "open os.dup os.dup2 os.fstat os.isatty os.open os.set_inheritable sys sys.stderr "
         "sys.stdout"
@@ -156,6 +157,7 @@ PURE = {
         "os.O_WRONLY",
         "os.PathLike",
         "os.SEEK_CUR",
+        "os.SEEK_END",
         "os.SEEK_SET",
         "os.devnull",
         "os.stat_result",
