@@ -84,14 +84,29 @@ def chunk(piece: bytes) -> bytes:
 
 
 def file_length(body: object) -> int | None:
-    """How many bytes a file has from where it stands; None for what is no regular file."""
+    """How many bytes a file has from where it stands; None where that is not known.
+
+    So it is of what is no regular file, and of the files in /proc and /sys.
+    """
     # Others, such as gzip's, may have a descriptor of a file whose bytes are not theirs.
     if not isinstance(getattr(body, "raw", body), io.FileIO):
         return None
     file = cast(BinaryIO, body)
     file.flush()  # what was written to it may be in its buffer
     status = os.fstat(file.fileno())
-    return max(status.st_size - file.tell(), 0) if stat.S_ISREG(status.st_mode) else None
+    if not stat.S_ISREG(status.st_mode):
+        return None
+    # What is on no disk may be made when it is read: it has 0 bytes, or a page, and so it says.
+    if status.st_blocks == 0 and not _ends_at(file.fileno(), status.st_size):
+        return None
+    return max(status.st_size - file.tell(), 0)
+
+
+def _ends_at(file: int, size: int) -> bool:
+    try:
+        return len(os.pread(file, 2, max(size - 1, 0))) == min(size, 1)
+    except OSError:
+        return False
 
 
 def close(body: object) -> None:

@@ -115,7 +115,7 @@ EDGE = {
         "sys.executable sys.meta_path"
     ),
     "environment.py": "os._Environ os.environ os.environb",
-    "files.py": "open os.fstat os.open",
+    "files.py": "open os.close os.fstat os.open",
     "freezepoint.py": "os.environ sys.argv sys.executable",
     "immortal.py": "open os.pwrite sys sys.version_info",
     "letterbox.py": "open",
@@ -149,6 +149,7 @@ PURE = {
     *(
         "os.O_CLOEXEC",
         "os.O_CREAT",
+        "os.O_DIRECTORY",
         "os.O_EXCL",
         "os.O_NONBLOCK",
         "os.O_PATH",
