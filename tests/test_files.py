@@ -11,6 +11,7 @@ import socket
 import subprocess
 import sys
 import tempfile
+import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -345,12 +346,9 @@ def test_what_is_the_machines_fault_is_no_404(folder: Path, rooted: bool) -> Non
 def test_a_file_of_which_somebody_has_a_lease_is_waited_for(folder: Path) -> None:
     """As Samba has one of what its clients are writing to."""
     opened = os.open(folder / "a.txt", os.O_RDWR)
-
-    def give_back(_signal: int, _frame: object) -> None:
-        fcntl.fcntl(opened, fcntl.F_SETLEASE, fcntl.F_UNLCK)
-
-    before = signal.signal(signal.SIGIO, give_back)
+    before = signal.signal(signal.SIGIO, signal.SIG_IGN)  # that it is asked to give it back
     fcntl.fcntl(opened, fcntl.F_SETLEASE, fcntl.F_WRLCK)
+    threading.Timer(0.1, fcntl.fcntl, [opened, fcntl.F_SETLEASE, fcntl.F_UNLCK]).start()
     try:
         assert content(file("a.txt", root=folder)) == b"a"
     finally:
