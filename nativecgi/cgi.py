@@ -66,7 +66,7 @@ def exchange(
         drain(raw)
     # Pieces are still to be made; all else is the client's time.
     if left and isinstance(output, Streamed) and output.rest is not None:
-        deadline.start(left)
+        output.seconds = left
     return output
 
 
@@ -116,9 +116,13 @@ def report(failure: BaseException, env: Mapping[str, str], note: str = "") -> st
     """
     path = env.get("SCRIPT_NAME", "") + env.get("PATH_INFO", "")
     request = ascii(f"{env.get('REQUEST_METHOD')} {path}")[1:-1]
-    summary = ascii("".join(traceback.format_exception_only(failure)).strip())[1:-1]
-    trace = "".join(traceback.format_exception(failure)).split("\n")
-    lines = [f"nativecgi: {request}: {summary}{note}"]
+    try:
+        summary = "".join(traceback.format_exception_only(failure)).strip()
+        trace = "".join(traceback.format_exception(failure)).split("\n")
+    except Exception as another:  # an attribute of the failure's own class has failed, say
+        summary = type(failure).__name__
+        trace = [f"its traceback cannot be shown: {type(another).__name__}"]
+    lines = [f"nativecgi: {request}: {ascii(summary)[1:-1]}{note}"]
     lines += [f"  {line.translate(_ESCAPED)}" for line in trace if line]
     return "\n".join(lines) + "\n"
 

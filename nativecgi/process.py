@@ -99,7 +99,6 @@ def _send(output: Streamed, stdout: int) -> None:
         try:
             signal.signal(signal.SIGTERM, terminate)
             transmit(output, stdout)
-            deadline.stop()  # what is left to do is not the handler's time
         finally:
             terminate.is_closing = True
             close_source(output)

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Iterable
 from http import HTTPStatus
-from typing import Any, BinaryIO
+from typing import Any, BinaryIO, cast
 from urllib.parse import quote
 
 import msgspec
@@ -142,7 +142,7 @@ def phrase(status: int) -> str:
 
 
 def answered(handler: Handler, request: Request) -> Response:
-    """The handler's answer, be it returned or raised as an HTTPError.
+    """The handler's answer, be it returned or raised as an HTTPError, by a group of tasks as well.
 
     Raises TypeError where the handler returns something else.
     """
@@ -150,9 +150,20 @@ def answered(handler: Handler, request: Request) -> Response:
         response = handler(request)
     except HTTPError as failure:
         return refusal(failure)
+    except BaseExceptionGroup as group:
+        if group.split(HTTPError)[1] is not None:  # something else has failed, too
+            raise
+        return refusal(_first(group))
     if not isinstance(response, Response):
         raise TypeError(f"a handler returns a Response, not {type(response).__name__}")
     return response
+
+
+def _first(group: BaseExceptionGroup[Any]) -> HTTPError:
+    failure: Any = group
+    while isinstance(failure, BaseExceptionGroup):
+        failure = failure.exceptions[0]
+    return cast(HTTPError, failure)
 
 
 def _uri(text: str) -> str:

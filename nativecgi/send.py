@@ -9,6 +9,7 @@ from typing import BinaryIO, cast
 
 from msgspec import Struct
 
+from nativecgi import deadline
 from nativecgi.waiting import await_ready
 
 _AT_A_TIME = 1024 * 1024  # bytes that one call of sendfile(2) is asked for
@@ -23,6 +24,7 @@ class Streamed(Struct):
     left: int | None  # how many bytes the rest has to have, where Content-Length says so
     in_chunks: bool  # whether the rest is to be framed as chunks (RFC 9112 7.1)
     source: object  # what is to be closed in the end
+    seconds: float = 0  # that the rest may take to be made; 0 for any time
     is_sent: bool = False  # whether all of it has been written
 
 
@@ -46,10 +48,16 @@ def send(answer: Streamed, descriptor: int) -> None:
         transmit(answer, descriptor)
     finally:
         close_source(answer)
+        deadline.stop()
 
 
 def transmit(answer: Streamed, descriptor: int) -> None:
-    """Write all of an answer, and close nothing. Raises what `send` raises."""
+    """Write all of an answer, and close nothing. Raises what `send` raises.
+
+    Where it fails the time limit on its pieces is still running (see deadline.stop).
+    """
+    if answer.seconds:
+        deadline.start(answer.seconds)
     write(answer.head, descriptor)
     if answer.rest is not None:
         _send_pieces(answer.rest, answer.left, answer.in_chunks, descriptor)
@@ -57,6 +65,8 @@ def transmit(answer: Streamed, descriptor: int) -> None:
         file = cast(BinaryIO, answer.source)
         _send_file(file.fileno(), file.tell(), answer.left or 0, descriptor)
     answer.is_sent = True
+    if answer.seconds:
+        deadline.stop()  # what is left to do is not the handler's time
 
 
 def close_source(answer: Streamed) -> None:

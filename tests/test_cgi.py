@@ -19,7 +19,6 @@ from nativecgi import (
     Request,
     Response,
     cgi,
-    deadline,
     file,
     json,
     local_redirect,
@@ -30,7 +29,7 @@ from nativecgi import (
 )
 from nativecgi.deadline import TimeLimitError
 from nativecgi.response import Handler, error
-from nativecgi.send import Streamed, close
+from nativecgi.send import Streamed, close, send
 from tests.test_encode import Parsed, parsed
 
 GET = {"REQUEST_METHOD": "GET", "SCRIPT_NAME": "/cgi-bin/x", "PATH_INFO": "/a"}
@@ -372,6 +371,21 @@ def test_a_note_is_at_the_end_of_the_reports_first_line() -> None:
     )
 
 
+class Unshowable(Exception):
+    @property
+    def __notes__(self) -> list[str]:  # type: ignore[override]
+        raise LookupError
+
+
+def test_a_failure_that_cannot_be_shown_is_500_all_the_same(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    assert answer(failing(Unshowable())).status == 500
+    assert capsys.readouterr().err == (
+        "nativecgi: GET /cgi-bin/x/a: Unshowable\n  its traceback cannot be shown: LookupError\n"
+    )
+
+
 # --- conditional requests ---
 
 
@@ -626,12 +640,20 @@ def test_what_comes_after_the_handler_is_not_its_time(handler: Handler) -> None:
 
 
 def test_the_pieces_of_a_stream_are_the_handlers_time() -> None:
-    try:
-        output = cgi.exchange(lambda _request: stream([b"a"]), GET, 0, Limits(max_seconds=500))
-        assert isinstance(output, Streamed)
-        assert timer() > 400
-    finally:
-        deadline.stop()
+    seen = []
+
+    def pieces() -> Iterator[bytes]:
+        yield b"a"
+        seen.append(timer())
+        yield b"b"
+
+    output = cgi.exchange(lambda _request: stream(pieces()), GET, 0, Limits(max_seconds=500))
+    assert isinstance(output, Streamed)
+    assert timer() == 0
+    with open(os.devnull, "wb") as nowhere:
+        send(output, nowhere.fileno())
+    assert 400 < seen[0] <= 500
+    assert timer() == 0
 
 
 # --- any environment at all ---
