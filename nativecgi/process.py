@@ -13,6 +13,8 @@ from typing import NoReturn
 from nativecgi import deadline
 from nativecgi.cgi import exchange, log, report
 from nativecgi.hooks import run_after_thaw
+from nativecgi.letterbox import ANSWER, BEGUN
+from nativecgi.letterbox import memory as letterbox
 from nativecgi.limits import Limits
 from nativecgi.request import Request
 from nativecgi.response import Handler, Response
@@ -54,6 +56,7 @@ def respond(
     `begin` is called before the handler, and what it raises is answered, too. Returns the exit
     status.
     """
+    letterbox[ANSWER] = stdout if stdout < BEGUN else 0
     forget_proxy(env)
 
     def handle(request: Request) -> Response:
@@ -62,6 +65,7 @@ def respond(
 
     try:
         output = exchange(handle, env, stdin, limits)
+        letterbox[ANSWER] = BEGUN
         if isinstance(output, bytes):
             write(output, stdout)
         else:
