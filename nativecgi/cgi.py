@@ -4,7 +4,7 @@ import html
 import io
 import sys
 import traceback
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from typing import BinaryIO
 
@@ -109,15 +109,28 @@ def log(text: str) -> None:
 def report(failure: BaseException, env: Mapping[str, str], note: str = "") -> str:
     """One line that names the request and the failure, and the traceback after it, indented.
 
-    What comes from the client cannot make it look like another line of the log.
+    What comes from the client cannot make it look like another line of the log. Raises nothing:
+    of an exception that `traceback` cannot show there is what can be had.
     """
     path = env.get("SCRIPT_NAME", "") + env.get("PATH_INFO", "")
     request = ascii(f"{env.get('REQUEST_METHOD')} {path}")[1:-1]
-    summary = ascii("".join(traceback.format_exception_only(failure)).strip())[1:-1]
-    trace = "".join(traceback.format_exception(failure)).split("\n")
-    lines = [f"nativecgi: {request}: {summary}{note}"]
+    try:
+        summary = "".join(traceback.format_exception_only(failure)).strip()
+        trace = "".join(traceback.format_exception(failure)).split("\n")
+    except Exception:
+        summary, trace = type(failure).__name__, list(_functions(failure))
+    lines = [f"nativecgi: {request}: {ascii(summary)[1:-1]}{note}"]
     lines += [f"  {line.translate(_ESCAPED)}" for line in trace if line]
     return "\n".join(lines) + "\n"
+
+
+def _functions(failure: BaseException) -> Iterator[str]:
+    """The functions that an exception has gone through, without anything of its own."""
+    trace = failure.__traceback__
+    while trace is not None:
+        code = trace.tb_frame.f_code
+        yield f'  File "{code.co_filename}", line {trace.tb_lineno}, in {code.co_name}'
+        trace = trace.tb_next
 
 
 def _form(env: Mapping[str, str]) -> tuple[bool, str | None]:

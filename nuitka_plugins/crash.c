@@ -142,6 +142,7 @@ static void crashed(int number, siginfo_t *info, void *context)
     while (signals[i].number != number)
         i++;
     sigaction(number, &before[i], NULL);
+    signal(SIGTERM, SIG_IGN); /* lighttpd sends it as soon as it has the whole answer */
     uint8_t was = __atomic_exchange_n(state, 0, __ATOMIC_SEQ_CST); /* one thread answers */
     int is_answerable = was && was != BEGUN;
     if (is_answerable)

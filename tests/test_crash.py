@@ -208,6 +208,30 @@ def test_a_body_that_is_left_unread_is_read(environment: dict[str, str], tmp_pat
         assert process.stdout.read() == ERROR
 
 
+def test_a_server_that_has_the_answer_does_not_cut_off_the_log(
+    environment: dict[str, str], tmp_path: Path
+) -> None:
+    """lighttpd sends SIGTERM then."""
+    program = tmp_path / "program.py"
+    program.write_text(TOP + READ_NULL + BOTTOM)
+    process = subprocess.Popen(
+        [sys.executable, program],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        env=environment | {"REQUEST_METHOD": "POST", "CONTENT_LENGTH": "1"},
+    )
+    with process:
+        assert process.stdout is not None
+        assert process.stdout.read(len(ERROR)) == ERROR
+        process.send_signal(signal.SIGTERM)  # it waits for the body
+        assert process.stdin is not None
+        process.stdin.close()
+        assert process.stderr is not None
+        assert b" in handle\n" in process.stderr.read()
+    assert process.returncode == -signal.SIGSEGV
+
+
 # --- what the log gets ---
 
 
