@@ -4,7 +4,7 @@ import html
 import io
 import sys
 import traceback
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from typing import BinaryIO
 
@@ -112,7 +112,8 @@ def log(text: str) -> None:
 def report(failure: BaseException, env: Mapping[str, str], note: str = "") -> str:
     """One line that names the request and the failure, and the traceback after it, indented.
 
-    What comes from the client cannot make it look like another line of the log.
+    What comes from the client cannot make it look like another line of the log. Raises nothing:
+    of an exception that `traceback` cannot show there is what can be had.
     """
     path = env.get("SCRIPT_NAME", "") + env.get("PATH_INFO", "")
     request = ascii(f"{env.get('REQUEST_METHOD')} {path}")[1:-1]
@@ -121,10 +122,22 @@ def report(failure: BaseException, env: Mapping[str, str], note: str = "") -> st
         trace = "".join(traceback.format_exception(failure)).split("\n")
     except Exception as another:  # an attribute of the failure's own class has failed, say
         summary = type(failure).__name__
-        trace = [f"its traceback cannot be shown: {type(another).__name__}"]
+        trace = [
+            f"its traceback cannot be shown: {type(another).__name__}",
+            *_functions(failure),
+        ]
     lines = [f"nativecgi: {request}: {ascii(summary)[1:-1]}{note}"]
     lines += [f"  {line.translate(_ESCAPED)}" for line in trace if line]
     return "\n".join(lines) + "\n"
+
+
+def _functions(failure: BaseException) -> Iterator[str]:
+    """The functions that an exception has gone through, without anything of its own."""
+    trace = failure.__traceback__
+    while trace is not None:
+        code = trace.tb_frame.f_code
+        yield f'  File "{code.co_filename}", line {trace.tb_lineno}, in {code.co_name}'
+        trace = trace.tb_next
 
 
 def _form(env: Mapping[str, str]) -> tuple[bool, str | None]:

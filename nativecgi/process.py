@@ -14,6 +14,8 @@ from nativecgi import deadline
 from nativecgi.cgi import exchange, log, report
 from nativecgi.hooks import run_after_thaw
 from nativecgi.interrupts import interrupt, is_taken
+from nativecgi.letterbox import ANSWER, BEGUN
+from nativecgi.letterbox import memory as letterbox
 from nativecgi.limits import Limits
 from nativecgi.request import Request
 from nativecgi.response import Handler, Response
@@ -55,6 +57,7 @@ def respond(
     `begin` is called before the handler, and what it raises is answered, too. Returns the exit
     status.
     """
+    letterbox[ANSWER] = stdout if stdout < BEGUN else 0
     forget_proxy(env)
 
     def handle(request: Request) -> Response:
@@ -64,6 +67,7 @@ def respond(
     output: bytes | Streamed = b""
     try:
         output = exchange(handle, env, stdin, limits)
+        letterbox[ANSWER] = BEGUN
         if isinstance(output, bytes):
             write(output, stdout)
         else:

@@ -1,6 +1,7 @@
 """nativecgi.process: whole programs, run unfrozen by the interpreter as a server would run them."""
 
 import os
+import re
 import subprocess
 import sys
 import threading
@@ -194,6 +195,22 @@ def test_an_uncaught_exception_is_reported_in_a_line_and_a_traceback(run: Run) -
     assert first == "nativecgi: GET /cgi-bin/program/a: LookupError: secret"
     assert second == "  Traceback (most recent call last):"
     assert last == "  LookupError: secret"
+
+
+def test_an_exception_that_cannot_be_shown_is_reported_as_far_as_it_can_be(run: Run) -> None:
+    done = run(
+        """
+class Shy(Exception):
+    @property
+    def __notes__(self):
+        raise LookupError("no")
+def handle(request):
+    raise Shy("secret")
+"""
+    )
+    assert (done.returncode, done.stdout) == (0, ERROR)
+    assert re.match(rb"nativecgi: GET /cgi-bin/program: \S*Shy", done.stderr)
+    assert b" in handle\n" in done.stderr
 
 
 def test_an_uncaught_exception_is_shown_escaped_when_debugging(run: Run) -> None:
