@@ -3,12 +3,11 @@
 A thaw gives a new process the memory of the old one and nothing that the kernel held for it.
 """
 
-import os
 from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
 
-from freezer import linux, procfs
+from freezer import linux, paths, procfs
 from freezer.errors import CannotFreeze
 from freezer.procfs import Mapping
 from freezer.tracee import Tracee
@@ -146,8 +145,7 @@ def _temporary_files(tracee: Tracee, older: set[Path]) -> Iterator[str]:
     if made:  # by whom? by this program, if it knows the name
         memory = b"\n".join(_written_memory(tracee))
         for path in made:
-            names = (os.fsencode(path), str(path).encode("utf-32-le", "surrogatepass"))
-            if any(name in memory for name in names):
+            if any(name in memory for name in paths.encoded(str(path))):
                 yield (
                     f"{path} was made on the way to the freeze point: make temporary files after "
                     "it, and remove those made before"
