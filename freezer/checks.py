@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
 
-from freezer import linux, paths, procfs
+from freezer import daemons, linux, paths, procfs
 from freezer.errors import CannotFreeze
 from freezer.procfs import Mapping
 from freezer.tracee import Tracee
@@ -124,6 +124,11 @@ def _children(tracee: Tracee) -> Iterator[str]:
     for child in procfs.children(tracee.pid):
         state = "has ended unawaited" if child.is_zombie else "is running"
         yield f"child process {child.pid} ({child.name}) {state}: end it and wait for it"
+    for daemon in daemons.running():
+        yield (
+            f"process {daemon.pid} ({daemon.name}) was started on the way to the freeze point and "
+            "runs in the background: end it before, start it after"
+        )
 
 
 def _timers(tracee: Tracee, instruction: int, scratch: int) -> Iterator[str]:

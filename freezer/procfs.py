@@ -168,12 +168,19 @@ def parse_stat(text: str) -> Stat:
 
 def signal_set(pid: int, field: str) -> set[int]:
     """A set of signals in /proc/PID/status: `field` is SigBlk, SigIgn, SigCgt, SigPnd or ShdPnd."""
-    for line in _proc(pid, "status").read_text().splitlines():
-        name, _, value = line.partition(":")
-        if name == field:
-            mask = int(value, 16)
-            return {number for number in range(1, 65) if mask >> (number - 1) & 1}
-    raise LookupError(f"/proc/{pid}/status has no line {field}")
+    mask = int(status(pid)[field], 16)
+    return {number for number in range(1, 65) if mask >> (number - 1) & 1}
+
+
+def tracer(pid: int) -> int:
+    """The process that traces this one; 0 if none does."""
+    return int(status(pid)["TracerPid"])
+
+
+def status(pid: int) -> dict[str, str]:
+    """The lines of /proc/PID/status, by their names."""
+    lines = _proc(pid, "status").read_text(errors="replace").split("\n")
+    return {name: value.strip() for name, _, value in (line.partition(":") for line in lines)}
 
 
 def signal_name(number: int) -> str:

@@ -140,6 +140,11 @@ def test_a_running_child_is_named(refused: Callable[..., str]) -> None:
     assert "(assistant) is running" in refused("child")
 
 
+def test_a_daemon_is_named(refused: Callable[..., str]) -> None:
+    """Which the program has started, though it is its child no more."""
+    assert "(assistant) was started on the way to the freeze point" in refused("background")
+
+
 def test_a_zombie_is_named(refused: Callable[..., str]) -> None:
     assert "(refused) has ended unawaited" in refused("zombie")
 

@@ -58,6 +58,8 @@ def all_have_ended(report: Path) -> bool:
     ("way", "reason"),
     [
         ("report_assistant", "cannot be frozen as it is"),
+        ("report_background", "cannot be frozen as it is"),
+        ("leave_background", "exited with status 1"),
         ("hang_with_assistant", "did not reach its freeze point"),
         ("leave_assistant", "exited with status 1"),
     ],

@@ -166,6 +166,33 @@ static void child(void)
     assistant();
 }
 
+/* A daemon as a daemon is made: of another session, and its parent has ended. */
+static pid_t daemonised(void)
+{
+    int ends[2];
+    pid_t daemon, child;
+
+    if (pipe(ends))
+        exit(1);
+    child = fork();
+    if (child == 0) {
+        setsid();
+        daemon = assistant();
+        _exit(write(ends[1], &daemon, sizeof daemon) != sizeof daemon);
+    }
+    waitpid(child, NULL, 0);
+    if (read(ends[0], &daemon, sizeof daemon) != sizeof daemon)
+        exit(1);
+    close(ends[0]);
+    close(ends[1]);
+    return daemon;
+}
+
+static void background(void)
+{
+    daemonised();
+}
+
 static void zombie(void)
 {
     pid_t child = fork();
@@ -261,19 +288,34 @@ static void hang(void)
 
 /* As `child` and as `hang`, when both processes' ids are in the file. */
 
-static void report_assistant(void)
+static void report(pid_t child)
 {
-    pid_t child = assistant();
     FILE *report = fopen(file, "w");
 
     fprintf(report, "%d %d\n", getpid(), child);
     fclose(report);
 }
 
+static void report_assistant(void)
+{
+    report(assistant());
+}
+
+static void report_background(void)
+{
+    report(daemonised());
+}
+
 static void hang_with_assistant(void)
 {
     report_assistant();
     hang();
+}
+
+static void leave_background(void)
+{
+    report_background();
+    exit(1);
 }
 
 static void leave_assistant(void)
@@ -304,6 +346,7 @@ static const struct {
     {"shared_memory", shared_memory},
     {"generated_code", generated_code},
     {"child", child},
+    {"background", background},
     {"zombie", zombie},
     {"alarm_clock", alarm_clock},
     {"profiling_timer", profiling_timer},
@@ -318,8 +361,10 @@ static const struct {
     {"end_by_realtime_signal", end_by_realtime_signal},
     {"hang", hang},
     {"report_assistant", report_assistant},
+    {"report_background", report_background},
     {"hang_with_assistant", hang_with_assistant},
     {"leave_assistant", leave_assistant},
+    {"leave_background", leave_background},
     {"other_program", other_program},
 };
 
