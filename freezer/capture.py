@@ -65,7 +65,7 @@ def capture(
         raise CannotFreeze("the program must send itself SIGSTOP with kill(2) or raise(3)")
     if registers.gs_base:
         raise CannotFreeze("the program uses the GS register, which glibc leaves alone")
-    checks.check(tracee, instruction, scratch, older_files)
+    checks.check(tracee, instruction, scratch, older_files, prepared.attributes)
 
     floating_point = ptrace.get_floating_point_registers(tracee.pid)
     mappings = procfs.mappings(tracee.pid)

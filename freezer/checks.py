@@ -8,6 +8,7 @@ from contextlib import suppress
 from pathlib import Path
 
 from freezer import daemons, linux, paths, procfs
+from freezer.attributes import attributes, changes
 from freezer.errors import CannotFreeze
 from freezer.procfs import Mapping
 from freezer.tracee import Tracee
@@ -40,12 +41,18 @@ def temporary_files() -> set[Path]:
     return {path for folder in TEMPORARY_FOLDERS if folder.is_dir() for path in folder.iterdir()}
 
 
-def check(tracee: Tracee, instruction: int, scratch: int, older_files: set[Path]) -> None:
+def check(
+    tracee: Tracee,
+    instruction: int,
+    scratch: int,
+    older_files: set[Path],
+    older_attributes: dict[str, str],
+) -> None:
     """Raise CannotFreeze with a line for each thing that would be lost.
 
     `instruction` is the address of a `syscall` instruction in the process, `scratch` that of
     memory below its stack that it does not use. `older_files` are the temporary ones of before
-    its start.
+    its start, `older_attributes` those that it had then (attributes.py).
     """
     problems = [
         *_threads(tracee),
@@ -54,6 +61,7 @@ def check(tracee: Tracee, instruction: int, scratch: int, older_files: set[Path]
         *_children(tracee),
         *_timers(tracee, instruction, scratch),
         *_signals(tracee),
+        *changes(older_attributes, attributes(tracee, instruction, scratch)),
         *_temporary_files(tracee, older_files),
     ]
     if problems:

@@ -200,6 +200,23 @@ def posix_timers(pid: int) -> int:
         return 0
 
 
+def limits(pid: int) -> dict[str, str]:
+    """The limits of a process (getrlimit(2)) by their names: soft, hard and unit."""
+    return parse_limits(content(pid, "limits"))
+
+
+def parse_limits(text: str) -> dict[str, str]:
+    """Read the text of /proc/PID/limits, which is in columns."""
+    _head, *lines = text.splitlines()
+    width = 26
+    return {line[:width].strip(): " ".join(line[width:].split()) for line in lines}
+
+
+def content(pid: int, name: str) -> str:
+    """The text of a file in /proc/PID."""
+    return _proc(pid, name).read_text(errors="replace").strip()
+
+
 def executable(pid: int) -> Path:
     """The executable file that a process runs."""
     return Path(os.readlink(_proc(pid, "exe")))

@@ -70,13 +70,14 @@ def constant() -> object:
 
 def process() -> object:
     thread = threading.main_thread()
+    os.umask(umask := os.umask(0o22))
     return {
         "pid": os.getpid(),
         "ppid": os.getppid(),
         "native id": [threading.get_native_id(), thread.native_id],
         "self": int(os.readlink("/proc/self")),
         "cwd": os.getcwd(),
-        "umask": os.umask(0o22),
+        "umask": umask,
         "ids": [os.getuid(), os.geteuid(), os.getgid(), os.getegid(), os.getgroups()],
         "files": resource.getrlimit(resource.RLIMIT_NOFILE),
         "argv": sys.argv,
