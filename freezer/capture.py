@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from pathlib import Path
 
-from freezer import checks, glibc, lastcalls, linux, paths, procfs, ptrace
+from freezer import checks, glibc, linux, paths, procfs, ptrace, sqlite
 from freezer.errors import CannotFreeze, Unsupported
 from freezer.linux import PAGE
 from freezer.prepare import Prepared
@@ -75,7 +75,7 @@ def capture(
         raise Unsupported("the program break is not where glibc says it is")
     actions = _signal_actions(tracee, instruction, scratch)
     interrupt_action = actions.pop(signal.SIGINT, None)
-    lastcalls.call(tracee, mappings, scratch)
+    sqlite.renew(tracee, mappings, scratch)
     calls = [
         SystemCall(linux.SYS_ARCH_PRCTL, (linux.ARCH_SET_FS, registers.fs_base)),
         _draw_canary(libc.canary),
