@@ -2,6 +2,7 @@
 # each sets up what it lacks.
 
 APPS    =
+OPTIONS =
 OUT     = dist/cgi-bin
 CGIBIN  = /usr/lib/cgi-bin
 DESTDIR =
@@ -20,10 +21,11 @@ endif
 .PHONY: build serve test test-portability fuzz bench instructions soak install clean
 
 build: .venv/ready
-	.venv/bin/python build.py --output $(OUT) $(APPS)
+	.venv/bin/python build.py --output $(OUT) $(OPTIONS) $(APPS)
 
 serve: build .venv-dev/ready
 	GUESTBOOK_DB="$${GUESTBOOK_DB:-$(CURDIR)/build/guestbook.db}" \
+	HITCOUNTER_FILE="$${HITCOUNTER_FILE:-$(CURDIR)/build/hits.json}" \
 		.venv-dev/bin/python serve.py $(PORT) --folder $(OUT)
 
 test: build .venv-dev/ready
@@ -65,11 +67,7 @@ soak: build .venv-dev/ready
 	.venv-dev/bin/python -m bench.soak $(OUT)/hello --times $(TIMES)
 
 install: build
-	@test -z "$$(find $(OUT) -maxdepth 1 -type l)" || { \
-		echo 'Not frozen, so not one file each: copy what is in $(OUT) yourself.'; exit 1; }
-	install -d '$(DESTDIR)$(CGIBIN)'
-	find $(OUT) -maxdepth 1 -type f -perm -u+x ! -name '.*' \
-		-exec install -m 755 -t '$(DESTDIR)$(CGIBIN)' {} +
+	.venv/bin/python placing.py $(OUT) '$(DESTDIR)$(CGIBIN)'
 
 clean:
 	rm -rf build dist .venv .venv-dev *.egg-info .hypothesis .mypy_cache .pytest_cache .ruff_cache

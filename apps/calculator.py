@@ -1,4 +1,7 @@
-"""Calculates: POST {"left": 6, "right": 7, "operator": "*"} answers {"result": 42}."""
+"""Calculates with two numbers, which it is sent as JSON.
+
+Try: curl -d '{"left": 6, "right": 7, "operator": "*"}' URL
+"""
 
 import math
 import operator

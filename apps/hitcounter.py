@@ -1,19 +1,19 @@
 """Counts how often it is asked for, and answers with the number as an SVG image.
 
-The number is kept in the file that HITCOUNTER_FILE names, or in hits.json.
+The number is kept in the file that HITCOUNTER_FILE names, in a folder that the server's user can
+write to. That is never the folder of the programs, in which whoever can write can run anything.
 """
 
 import fcntl
 import os
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 import msgspec
 
-from nativecgi import Request, Response, cors, method_not_allowed, run
-
-DEFAULT_FILE = "hits.json"
+from nativecgi import HTTPError, Request, Response, cors, method_not_allowed, run
 
 IMAGE = """\
 <svg xmlns="http://www.w3.org/2000/svg" width="{width}" height="28" role="img" aria-label="{hits} hits">
@@ -58,6 +58,18 @@ def count_hit(path: Path) -> int:
         return count.hits
 
 
+def counted(request: Request) -> int:
+    """Count in the file that the server's configuration names; what is wrong there is logged."""
+    try:
+        return count_hit(Path(request.env["HITCOUNTER_FILE"]))
+    except KeyError:
+        reason = "has to name a file, in a folder that the server's user can write to"
+    except (FileNotFoundError, NotADirectoryError, PermissionError) as error:
+        reason = f"is in a folder that the server's user cannot write to: {error}"
+    sys.stderr.write(f"hitcounter: HITCOUNTER_FILE {reason}\n")
+    raise HTTPError(500)
+
+
 def image(hits: int) -> str:
     """The number as an SVG image."""
     box = len(str(hits)) * DIGIT_WIDTH + PADDING
@@ -67,9 +79,8 @@ def image(hits: int) -> str:
 def handle(request: Request) -> Response:
     if request.method != "GET":
         return method_not_allowed("GET")
-    hits = count_hit(Path(request.env.get("HITCOUNTER_FILE", DEFAULT_FILE)))
     headers = {"Content-Type": "image/svg+xml", "Cache-Control": "no-store"}
-    return Response(image(hits), headers=headers)
+    return Response(image(counted(request)), headers=headers)
 
 
 if __name__ == "__main__":

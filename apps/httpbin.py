@@ -1,4 +1,8 @@
-"""Shows a request as the program sees it."""
+"""Shows a request as the program sees it.
+
+Try: URL/a/b?x=1&x=2
+Try: curl -d 'a body' URL
+"""
 
 from msgspec import Struct
 

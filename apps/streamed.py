@@ -1,4 +1,7 @@
-"""Ticks, as many as asked for, and as far apart: ?n=10&interval=1"""
+"""Ticks, as many as asked for, and as far apart.
+
+Try: URL?n=3&interval=1
+"""
 
 import time
 from collections.abc import Iterator

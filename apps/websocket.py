@@ -1,4 +1,7 @@
-"""Sends each message back, reversed."""
+"""Sends each message back, reversed, over a WebSocket.
+
+Try: websocketd --port=8080 --address=127.0.0.1 --dir=FOLDER
+"""
 
 from nativecgi import Request
 from nativecgi.websocket import WebSocket, run_websocket

@@ -1,6 +1,8 @@
 """A chat: each of its members is a process, with a socket of its name in the folder CHAT_DIR.
 
 A request that is no WebSocket's is answered with a page to chat in.
+
+Try: websocketd --port=8080 --address=127.0.0.1 --passenv=PATH,CHAT_DIR --dir=FOLDER --cgidir=FOLDER
 """
 
 import asyncio
@@ -17,7 +19,10 @@ from nativecgi import Request, Response, html
 from nativecgi.websocket import WebSocket, run_websocket
 
 # As a file's name it must fit into the address of a socket, 107 bytes (unix(7)).
-NAME = re.compile(r"\w(?:[\w .'-]{0,22}\w)?")
+NAME = re.compile(r"[^\W_](?:[\w .'-]{0,22}[^\W_])?")
+NAMES = (
+    "A name has 1 to 24 letters and digits, and between them may have spaces and . ' - _ as well."
+)
 MOST_CHARACTERS = 4000
 MOST_BYTES = 65536  # of a message with its sender's name, amply
 MOST_WAITING = 100  # messages from one member to another
@@ -120,7 +125,7 @@ PAGE = """<!DOCTYPE html>
 async def session(request: Request, websocket: WebSocket) -> None:
     name = request.query.get("name", "").strip()
     if not NAME.fullmatch(name):
-        await websocket.send(notice("A name has 1 to 24 letters, digits and spaces."))
+        await websocket.send(notice(NAMES))
         return
     enter_folder()
     with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as own:

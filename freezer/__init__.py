@@ -5,7 +5,16 @@ environment, gets ready, and stops itself with SIGSTOP. See docs/frozen.md.
 """
 
 from freezer.determinism import THEN
-from freezer.errors import CannotFreeze, FreezerError, Unsupported
-from freezer.freeze import freeze, require_support
+from freezer.errors import CannotFreeze, FreezerError, Unsupported, WouldBeLost
+from freezer.freeze import SECONDS, freeze, require_support
 
-__all__ = ["THEN", "CannotFreeze", "FreezerError", "Unsupported", "freeze", "require_support"]
+__all__ = [
+    "SECONDS",
+    "THEN",
+    "CannotFreeze",
+    "FreezerError",
+    "Unsupported",
+    "WouldBeLost",
+    "freeze",
+    "require_support",
+]

@@ -15,7 +15,8 @@ def main() -> int:
     parser = argparse.ArgumentParser(
         prog="python -m freezer",
         description="Run PROGRAM until it stops itself with SIGSTOP, and write it, as it is "
-        "then, as an executable file that goes on from there.",
+        "then, as an executable file that goes on from there. The exit status is 1 where PROGRAM "
+        "or this machine fails, 2 for wrong arguments, and 3 where PROGRAM holds what no file can.",
     )
     parser.add_argument("-o", "--output", type=Path, required=True, help="the file to write")
     parser.add_argument(
@@ -52,8 +53,15 @@ def main() -> int:
         help="have the image derive from PROGRAM and this text alone: the same again gives the "
         "same bytes, and who knows it knows all addresses and random values in them",
     )  # fmt: skip
+    parser.add_argument(
+        "--seed-file", type=Path, metavar="FILE",
+        help="as --reproducible, with what is in FILE, for a seed that other users of this machine "
+        "must not read among the arguments; /dev/stdin is a file, too",
+    )  # fmt: skip
     parser.add_argument("command", nargs="+", metavar="PROGRAM", help="and its arguments")
     options = parser.parse_args()
+    if options.reproducible is not None and options.seed_file is not None:
+        parser.error("--reproducible and --seed-file both give the seed: leave out one")
     for number in (signal.SIGTERM, signal.SIGHUP):  # end in order, leaving nothing behind
         signal.signal(number, lambda number, _frame: sys.exit(128 + number))
     try:
@@ -67,15 +75,21 @@ def main() -> int:
             map=options.map,
             native=options.native,
             seconds=options.timeout,
-            seed=None if options.reproducible is None else os.fsencode(options.reproducible),
+            seed=_seed(options.reproducible, options.seed_file),
         )
     except (FreezerError, OSError) as error:
         print(f"freezer: {error}", file=sys.stderr)
-        return 1
+        return error.status if isinstance(error, FreezerError) else 1
     except KeyboardInterrupt:
         return 128 + signal.SIGINT
     sys.stderr.write(printed)
     return 0
+
+
+def _seed(text: str | None, file: Path | None) -> bytes | None:
+    if file is not None:
+        return file.read_bytes()
+    return None if text is None else os.fsencode(text)
 
 
 def _variables(assignments: list[str]) -> dict[str, str]:

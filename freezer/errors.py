@@ -1,12 +1,25 @@
-"""What can go wrong, by culprit: the program to be frozen, or the machine that freezes it."""
+"""What can go wrong, by culprit: the program to be frozen, or the machine that freezes it.
+
+Each has the exit status of `python -m freezer`.
+"""
+
+from typing import ClassVar
 
 
 class FreezerError(Exception):
     """Nothing was written; the message says what is wrong and what to do."""
 
+    status: ClassVar[int] = 1
+
 
 class CannotFreeze(FreezerError):
     """The program's fault: it crashed, hung, or holds something that no image can hold."""
+
+
+class WouldBeLost(CannotFreeze):
+    """The program holds what no image can hold, such as a thread or an open file."""
+
+    status = 3
 
 
 class Unsupported(FreezerError):

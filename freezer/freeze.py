@@ -103,8 +103,7 @@ def freeze(
         snapshot = capture(process, prepared, token, older_files, forget)
         printed = process.output.text()
         mapped = [] if debug is None else list(mapped_files(process.pid))
-        if map is not None:
-            map.write_text(map_file(procfs.mappings(process.pid), snapshot.memory))
+        origins = map_file(procfs.mappings(process.pid), snapshot.memory) if map else ""
     if trial is None:
         image.write(output, snapshot, prepared.stub_address)
     else:
@@ -116,6 +115,8 @@ def freeze(
         image.write(output, snapshot, prepared.stub_address, touches)
     if debug is not None:
         debug.write_bytes(side_file(mapped))
+    if map is not None:
+        map.write_text(origins)
     return printed
 
 

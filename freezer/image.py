@@ -18,7 +18,7 @@ from freezer.linux import HUGE_PAGE, PAGE
 from freezer.segments import common_permissions, grouped, merged, split
 from freezer.snapshot import Region, Snapshot, Touch
 
-_MODE = 0o755
+_MODE = 0o777  # but for what the umask takes
 _STUB_ALIGNMENT = 16
 
 
@@ -145,11 +145,17 @@ def _replace(path: Path, head: bytes, parts: list[tuple[Segment, list[Region]]])
             # the file, for the first start to read back in huge pages.
             os.fsync(handle)
             os.posix_fadvise(handle, 0, 0, os.POSIX_FADV_DONTNEED)
-            os.fchmod(handle, _MODE)
+            os.fchmod(handle, _MODE & ~_umask())
         os.rename(name, path)
     except BaseException:
         os.unlink(name)
         raise
+
+
+def _umask() -> int:
+    umask = os.umask(0o077)  # the only way to learn it is to set another
+    os.umask(umask)
+    return umask
 
 
 def _aligned(size: int, alignment: int) -> int:

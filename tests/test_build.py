@@ -1,21 +1,28 @@
 """`build.py` as its users meet it; what needs no compiler is fast."""
 
 import marshal
+import os
+import shutil
 import subprocess
 import sys
 from collections.abc import Callable
+from importlib.metadata import version
 from pathlib import Path
+from typing import Any
 
 import pytest
 from elftools.elf.elffile import ELFFile
 from elftools.elf.sections import SymbolTableSection
 
 import build
+import sources
 from environments import OWN, Environment
 from packing import LIST
 from tests.test_environments import make_wheel, requiring
 
 ROOT = Path(build.__file__).parent
+UMASK = os.umask(0o022)
+os.umask(UMASK)
 
 Builder = Callable[..., "subprocess.CompletedProcess[str]"]
 
@@ -144,15 +151,22 @@ def test_nothing_is_built_again_that_has_not_changed(build_apps: Builder) -> Non
     assert again.stdout.splitlines()[0] == "probe: done"
 
 
+def compiled_as_now(app: build.App, work: Path, wanted: build.Wanted) -> build.Compiled:
+    """The record of a compilation of an app's own files."""
+    options = build._options(
+        app, work, OWN, build.Rehearsed(), names=False, compile_all=wanted.compile_all
+    )
+    own = sources.digests(build._own_files(app))
+    return build.Compiled(app.origin, build._tools_hash(), own, 1.0, options=options)
+
+
 def test_a_changed_source_is_noticed(tmp_path: Path) -> None:
     source = write(tmp_path / "app.py", HELLO)
-    app = build.App("app", source)
-    digest = build._file_hash(source)
-    wanted = build.Wanted(tmp_path, freeze=False)
-    compiled = build.Compiled(str(source), build._tools_hash(), {str(source): digest}, 1.0)
-    assert build._is_current(compiled, app, wanted, OWN)
+    app, wanted = build.App("app", source), build.Wanted(tmp_path, freeze=False)
+    compiled = compiled_as_now(app, tmp_path, wanted)
+    assert build._is_current(compiled, app, tmp_path, wanted, OWN)
     source.write_text(HELLO + "\n")
-    assert not build._is_current(compiled, app, wanted, OWN)
+    assert not build._is_current(compiled, app, tmp_path, wanted, OWN)
 
 
 def test_a_package_s_files_are_in_the_program_but_for_hidden_ones(tmp_path: Path) -> None:
@@ -169,23 +183,123 @@ def test_a_package_s_files_are_in_the_program_but_for_hidden_ones(tmp_path: Path
 def test_a_new_file_of_a_package_is_noticed(tmp_path: Path) -> None:
     package = write(tmp_path / "shop" / "__main__.py", HELLO).parent
     app, wanted = build.App("shop", package), build.Wanted(tmp_path, freeze=False)
-    main = package / "__main__.py"
-    sources = {str(main): build._file_hash(main)}
-    compiled = build.Compiled(str(package), build._tools_hash(), sources, 1.0)
-    assert build._is_current(compiled, app, wanted, OWN)
+    compiled = compiled_as_now(app, tmp_path, wanted)
+    assert build._is_current(compiled, app, tmp_path, wanted, OWN)
     for new in (package / "static" / "style.css", package / "plugin.py"):
         write(new, "")
-        assert not build._is_current(compiled, app, wanted, OWN)
+        assert not build._is_current(compiled, app, tmp_path, wanted, OWN)
         new.unlink()
-    assert build._is_current(compiled, app, wanted, OWN)
+    assert build._is_current(compiled, app, tmp_path, wanted, OWN)
 
 
-def test_a_changed_library_file_is_noticed_by_every_program(cgi_bin: Path) -> None:
-    assert (cgi_bin / "hello").exists()
-    for app in build.find_apps([]):
-        compiled = build._read(build.WORK / app.name / "compiled.json", build.Compiled)
-        assert compiled is not None
-        assert {str(ROOT / "nativecgi" / "cgi.py"), str(app.source)} <= compiled.sources.keys()
+def records(name: str) -> tuple[build.Compiled, build.Built]:
+    """What the build has written down of a program that it has made."""
+    compiled = build._read(build.WORK / name / "compiled.json", build.Compiled)
+    built = build._read(build.WORK / name / "frozen.json", build.Built)
+    assert compiled is not None
+    assert built is not None
+    return compiled, built
+
+
+@pytest.fixture(scope="module")
+def made_from(builder: Path, tmp_path_factory: pytest.TempPathFactory) -> sources.Digests:
+    """All files that a program was made from, of a real build."""
+    output = tmp_path_factory.mktemp("out")
+    command = [builder, ROOT / "build.py", ROOT / "tests" / "apps" / "probe", "-o", output]
+    subprocess.run(list(map(str, command)), check=True)
+    compiled, built = records("probe")
+    return compiled.sources | compiled.read | built.libraries
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "tests/apps/probe/__main__.py",
+        "nativecgi/cgi.py",  # the library
+        "multipart.py",  # what the library needs
+        "json/__init__.py",  # Python's own modules
+        "_json*.so",
+        "libcrypto.so*",  # the system's libraries
+        "libc.so.6",
+        "ld-linux-x86-64.so.2",
+        "/etc/mime.types",  # what is read before the freeze point
+    ],
+)
+def test_a_program_is_made_from(made_from: sources.Digests, name: str) -> None:
+    assert [path for path in made_from if Path(path).match(name)]
+
+
+def test_a_change_of_any_source_of_a_program_is_noticed(
+    made_from: sources.Digests, tmp_path: Path
+) -> None:
+    copies = {}
+    for number, (path, recorded) in enumerate(made_from.items()):
+        copy = tmp_path / str(number)
+        shutil.copyfile(path, copy)
+        copies[str(copy)] = recorded
+    assert sources.changed(copies) == []
+    for path in copies:
+        with open(path, "ab") as file:
+            file.write(b"\n")
+        assert sources.changed(copies) == [path]
+        copies[path] = sources.digest(Path(path))
+
+
+@pytest.mark.parametrize("value", ["-O0", None])
+def test_a_compiler_that_is_told_something_else_is_noticed(
+    monkeypatch: pytest.MonkeyPatch, value: str | None
+) -> None:
+    monkeypatch.setenv("CFLAGS", "-O1")
+    before = build._tools_hash()
+    if value is None:
+        monkeypatch.delenv("CFLAGS")
+    else:
+        monkeypatch.setenv("CFLAGS", value)
+    assert build._tools_hash() != before
+
+
+def test_python_itself_and_what_is_installed_for_the_build_are_noticed() -> None:
+    machine = build._machine()
+    assert sources.digest(Path(sys.executable).resolve()) in machine
+    assert f"nuitka {version('nuitka')}" in [it.lower() for it in machine]
+
+
+def test_other_options_for_nuitka_are_noticed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    app = build.App("hello", ROOT / "apps" / "hello.py")
+    wanted = build.Wanted(tmp_path, freeze=False)
+    compiled = compiled_as_now(app, tmp_path, wanted)
+    monkeypatch.setattr(build, "NUITKA_OPTIONS", (*build.NUITKA_OPTIONS, "--another"))
+    assert not build._is_current(compiled, app, tmp_path, wanted, OWN)
+
+
+def test_an_edited_script_is_built_again(build_apps: Builder, tmp_path: Path) -> None:
+    read = write(tmp_path / "price.txt", "7")
+    module = f"PRICE = open({str(read)!r}).read()\n"
+    module += f"print('built', file=open({str(tmp_path / 'log')!r}, 'a'))\n"
+    write(tmp_path / "shop.py", module)
+    source = "import shop\n\nprint('Content-Type: text/plain\\n')\nprint('costs', shop.PRICE)\n"
+    script = write(tmp_path / "edited.cgi", source)
+
+    def built() -> tuple[list[str], str]:
+        result = build_apps("--script", script)
+        assert result.returncode == 0, result.stderr
+        lines = result.stdout.splitlines()
+        stages = [line.removeprefix("edited: ") for line in lines if line.startswith("edited: ")]
+        program = tmp_path / "out" / "edited"
+        answer = subprocess.run([program], env={"REQUEST_METHOD": "GET"}, stdout=-1, check=True)
+        return stages[1:-1], answer.stdout.decode().splitlines()[-1]
+
+    compiling = ["rehearsing", "compiling", "freezing", "trying"]
+    assert built()[1] == "costs 7"
+    assert built() == ([], "costs 7")
+    script.write_text(source.replace("costs", "now costs"))
+    assert built() == (compiling, "now costs 7")
+    # What was read before the freeze point is in the memory that was frozen.
+    read.write_text("8")
+    assert built() == (["rehearsing", "freezing", "trying"], "now costs 8")
+    assert built() == ([], "now costs 8")
 
 
 def test_without_freezing_it_is_what_nuitka_makes(build_apps: Builder, tmp_path: Path) -> None:
@@ -253,9 +367,9 @@ def test_a_file_as_a_script_is_not_the_same_app(tmp_path: Path) -> None:
         build.find_apps([str(source)], [str(source)])
     app, script = build.App("x", source), build.App("x", source, is_script=True)
     wanted = build.Wanted(tmp_path, freeze=False)
-    compiled = build.Compiled(app.origin, build._tools_hash(), {}, 1.0)
-    assert build._is_current(compiled, app, wanted, OWN)
-    assert not build._is_current(compiled, script, wanted, OWN)
+    compiled = compiled_as_now(app, tmp_path, wanted)
+    assert build._is_current(compiled, app, tmp_path, wanted, OWN)
+    assert not build._is_current(compiled, script, tmp_path, wanted, OWN)
 
 
 @pytest.mark.parametrize(
@@ -380,10 +494,18 @@ class Workshop:
         self.kept = folder / "work" / "hello" / "hello.debug"
         self.steps: list[str] = []
         monkeypatch.setattr(build, "WORK", folder / "work")
-        monkeypatch.setattr(build, "_rehearse", lambda *_arguments: build.Rehearsed())
+        monkeypatch.setattr(build, "_rehearse", self.rehearse)
         monkeypatch.setattr(build, "_compile", self.compile)
         monkeypatch.setattr(build, "_freeze", self.freeze)
         monkeypatch.setattr(build, "_try", lambda _program, _trial: (1.0, "200"))
+        self.source = write(folder / "hello.py", HELLO)
+        self.saved: list[str] = []  # by somebody, in each compilation another
+        self.read = write(folder / "read.txt", "read")
+        self.library = write(folder / "libc.so.6", "")
+
+    def rehearse(self, *_arguments: object) -> build.Rehearsed:
+        self.steps.append("rehearse")
+        return build.Rehearsed(read=[str(self.read)])
 
     def compile(
         self,
@@ -396,18 +518,21 @@ class Workshop:
         names, everything = wanted.debug is not None, wanted.compile_all
         step = "compile all" if everything else "compile"
         self.steps.append(f"{step} with names" if names else step)
-        write(work / "hello.dist" / "hello.bin", "program")
+        write(work / "hello.dist" / "hello.bin", app.source.read_text())
         (work / LIST).write_bytes(marshal.dumps([]))
-        tools = build._tools_hash()
+        if self.saved:
+            app.source.write_text(self.saved.pop())
         return build.Compiled(
             str(app.source),
-            tools,
-            {},
+            build._tools_hash(),
+            sources.digests([app.source]),
             1.0,
             names,
-            everything,
             packages.made_from,
             is_rehearsed=wanted.freeze,
+            options=build._options(
+                app, work, packages, build.Rehearsed(), names=names, compile_all=everything
+            ),
         )
 
     def freeze(
@@ -424,7 +549,7 @@ class Workshop:
         number = len([step for step in self.steps if step.startswith("freeze")])
         write(target, f"image {number}")
         write(debug, f"side file of image {number}")
-        write(map, "")
+        write(map, f"4096\t{self.library}\n")
 
     def build(
         self,
@@ -433,11 +558,20 @@ class Workshop:
         native: bool = False,
         compile_all: bool = False,
         freeze: bool = True,
-    ) -> None:
-        app = build.App("hello", ROOT / "apps" / "hello.py")
-        folder = self.debug if debug else None
-        wanted = build.Wanted(self.output, freeze, folder, native=native, compile_all=compile_all)
-        build.build(app, wanted, jobs=1, report=print)
+        again: bool = False,
+    ) -> list[str]:
+        """Build the app; returns what had to be done for it, but for the rehearsals."""
+        before = len(self.steps)
+        wanted = build.Wanted(
+            self.output,
+            freeze,
+            self.debug if debug else None,
+            native=native,
+            compile_all=compile_all,
+            again=again,
+        )
+        build.build(build.App("hello", self.source), wanted, jobs=1, report=print)
+        return self.steps[before:]
 
 
 @pytest.fixture
@@ -448,7 +582,7 @@ def workshop(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Workshop:
 def test_a_program_that_was_not_to_be_frozen_is_rehearsed_when_it_is(workshop: Workshop) -> None:
     workshop.build(freeze=False)
     workshop.build()
-    assert workshop.steps == ["compile", "compile", "freeze"]
+    assert workshop.steps == ["compile", "rehearse", "compile", "freeze"]
 
 
 def test_a_side_file_goes_to_a_folder_of_its_own(workshop: Workshop) -> None:
@@ -459,12 +593,12 @@ def test_a_side_file_goes_to_a_folder_of_its_own(workshop: Workshop) -> None:
 
 def test_a_program_with_a_side_file_is_compiled_with_names(workshop: Workshop) -> None:
     workshop.build(debug=True)
-    assert workshop.steps == ["compile with names", "freeze"]
+    assert workshop.steps == ["rehearse", "compile with names", "freeze"]
 
 
 def test_a_side_file_is_kept_even_if_nobody_asks_for_it(workshop: Workshop) -> None:
     workshop.build()
-    assert workshop.steps == ["compile", "freeze"]
+    assert workshop.steps == ["rehearse", "compile", "freeze"]
     assert workshop.kept.read_text() == "side file of image 1"
     assert not workshop.debug.exists()
 
@@ -472,7 +606,7 @@ def test_a_side_file_is_kept_even_if_nobody_asks_for_it(workshop: Workshop) -> N
 def test_a_side_file_that_is_asked_for_later_is_of_a_new_image(workshop: Workshop) -> None:
     workshop.build()
     workshop.build(debug=True)
-    assert workshop.steps[2:] == ["compile with names", "freeze"]
+    assert workshop.steps[3:] == ["rehearse", "compile with names", "freeze"]
     assert (workshop.output / "hello").read_text() == "image 2"
     assert (workshop.debug / "hello.debug").read_text() == "side file of image 2"
 
@@ -481,14 +615,14 @@ def test_a_program_with_names_is_not_compiled_again_without(workshop: Workshop) 
     workshop.build(debug=True)
     workshop.build()
     workshop.build(debug=True)
-    assert workshop.steps == ["compile with names", "freeze"]
+    assert workshop.steps == ["rehearse", "compile with names", "freeze"]
 
 
 def test_a_lost_side_file_is_made_again_with_its_image(workshop: Workshop) -> None:
     workshop.build()
     workshop.kept.unlink()
     workshop.build()
-    assert workshop.steps == ["compile", "freeze", "freeze"]
+    assert workshop.steps == ["rehearse", "compile", "freeze", "freeze"]
     assert (workshop.output / "hello").read_text() == "image 2"
     assert workshop.kept.read_text() == "side file of image 2"
 
@@ -497,7 +631,7 @@ def test_a_native_program_is_frozen_anew_and_not_compiled(workshop: Workshop) ->
     workshop.build()
     workshop.build(native=True)
     workshop.build(native=True)
-    assert workshop.steps == ["compile", "freeze", "freeze natively"]
+    assert workshop.steps == ["rehearse", "compile", "freeze", "freeze natively"]
     assert (workshop.output / "hello").read_text() == "image 2"
 
 
@@ -507,9 +641,47 @@ def test_a_program_is_compiled_again_when_its_packages_are_to_be_compiled(
     workshop.build()
     workshop.build(compile_all=True)
     workshop.build(compile_all=True)
-    assert workshop.steps == ["compile", "freeze", "compile all", "freeze"]
+    assert workshop.steps == ["rehearse", "compile", "freeze", "rehearse", "compile all", "freeze"]
     workshop.build()
-    assert workshop.steps[4:] == ["compile", "freeze"]
+    assert workshop.steps[6:] == ["rehearse", "compile", "freeze"]
+
+
+def test_what_has_not_changed_is_frozen_again_for_new_addresses(workshop: Workshop) -> None:
+    workshop.build()
+    assert workshop.build() == []
+    assert workshop.build(again=True) == ["freeze"]
+    assert (workshop.output / "hello").read_text() == "image 2"
+
+
+def test_a_new_glibc_makes_a_new_image(workshop: Workshop) -> None:
+    workshop.build()
+    workshop.library.write_text("a security update")
+    assert workshop.build() == ["freeze"]
+    assert workshop.build() == []
+
+
+def test_what_was_read_before_the_freeze_point_makes_a_new_image(workshop: Workshop) -> None:
+    workshop.build()
+    workshop.read.write_text("other")
+    assert workshop.build() == ["rehearse", "freeze"]
+    workshop.read.unlink()
+    assert workshop.build() == ["rehearse", "freeze"]
+    assert workshop.build() == []
+
+
+def test_what_is_saved_while_it_is_compiled_is_compiled_again(workshop: Workshop) -> None:
+    workshop.saved = ["saved\n"]
+    assert workshop.build() == ["rehearse", "compile", "rehearse", "compile", "freeze"]
+    assert next(workshop.kept.parent.rglob("hello.bin")).read_text() == "saved\n"
+    assert workshop.build() == []
+
+
+def test_what_is_saved_all_the_time_is_no_program(workshop: Workshop) -> None:
+    workshop.saved = [str(number) for number in range(build.ATTEMPTS)]
+    with pytest.raises(build.BuildError, match=r"hello\.py: changed while it was being compiled"):
+        workshop.build()
+    assert not workshop.output.exists()
+    assert workshop.build() == ["rehearse", "compile", "freeze"]
 
 
 def test_installed_packages_stay_bytecode() -> None:
@@ -601,38 +773,104 @@ def test_a_reproducible_program_derives_from_its_sources_and_the_secret_alone() 
     assert seed(here) != seed(here, "secret")
 
 
-def test_another_build_of_a_reproducible_program_is_not_disturbed(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(build, "SAME_FOLDER", str(tmp_path / "{seed:.16}"))
-    program = write(tmp_path / "program.dist" / "program", "")
-    with build._same_copy(program, "0" * 64) as copy:
-        assert copy == tmp_path / ("0" * 16) / "program"
+@pytest.fixture
+def same_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Where the folders of reproducible programs are for once."""
+    monkeypatch.setattr(build, "SAME_FOLDER", str(tmp_path / "same-{name:.16}"))
+    return tmp_path
+
+
+def test_another_build_of_a_reproducible_program_is_not_disturbed(same_folder: Path) -> None:
+    program = write(same_folder / "program.dist" / "program", "")
+    with build._same_copy(program, "0" * 64, print) as copy:
+        assert copy.parent.parent == same_folder
         with (
             pytest.raises(build.BuildError, match="wait for the other build"),
-            build._same_copy(program, "0" * 64),
+            build._same_copy(program, "0" * 64, print),
         ):
             pass
         assert copy.exists()
     assert not copy.parent.exists()
 
 
+def test_a_reproducible_program_s_folder_does_not_tell_its_seed(same_folder: Path) -> None:
+    folder = build._same_folder("0123456789abcdef" * 4, print)
+    shutil.rmtree(folder)
+    assert build._same_folder("0123456789abcdef" * 4, print) == folder
+    assert "0123" not in folder.name
+
+
+def test_another_user_in_the_way_of_a_reproducible_program_neither_stops_it_nor_joins_it(
+    same_folder: Path,
+) -> None:
+    if os.geteuid() != 0:
+        pytest.skip("only root can make a file that is another user's")
+    expected = build._same_folder("seed", print)
+    (expected / "sitecustomize.py").touch()
+    os.chown(expected, 65534, 65534)
+    warnings: list[str] = []
+    folder = build._same_folder("seed", warnings.append)
+    assert folder != expected
+    assert not list(folder.iterdir())
+    assert folder.stat().st_mode & 0o777 == 0o700
+    (warning,) = warnings
+    assert f"user 65534 has made {expected}" in warning
+
+
+@pytest.mark.parametrize(
+    ("arguments", "reason"),
+    [
+        (["--reproducible=secret"], "write it to a file, and say --reproducible --secret-file"),
+        (["--secret-file", "/dev/null"], "--secret-file is the secret of --reproducible"),
+        (["--reproducible", "--secret-file", "/dev/null"], "/dev/null is empty"),
+        (["--reproducible", "--secret-file", "/nonesuch"], "No such file"),
+    ],
+)
+def test_a_secret_is_taken_from_a_file_and_not_from_the_arguments(
+    build_apps: Builder, arguments: list[str], reason: str
+) -> None:
+    result = build_apps("hello", *arguments)
+    assert result.returncode == 2
+    assert reason in result.stderr
+    assert "=secret" not in result.stderr
+
+
+def test_a_secret_is_in_no_process_s_arguments(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run, commands = subprocess.run, []
+
+    def note(command: list[str], **options: Any) -> "subprocess.CompletedProcess[str]":
+        commands.append([*command, *options["env"].values()])
+        return run(command, **options)
+
+    monkeypatch.setattr(subprocess, "run", note)
+    code = "import os, signal; signal.raise_signal(signal.SIGSTOP)"
+    images = [tmp_path / name for name in ("one", "same", "other")]
+    for image, seed in zip(images, ("a seed", "a seed", "another"), strict=True):
+        build._freeze([sys.executable, "-I", "-S", "-c", code], image, seed=seed)
+    assert not [it for command in commands for it in command if "seed" in it and it[0] != "-"]
+    one, same, other = (image.read_bytes() for image in images)
+    assert one == same != other
+
+
 def test_install_copies_the_programs_and_nothing_else(cgi_bin: Path, tmp_path: Path) -> None:
     command = ["make", "install", "APPS=apps/hello.py", f"OUT={tmp_path / 'out'}"]
     place = f"DESTDIR={tmp_path / 'a root'}"
-    result = subprocess.run(
-        [*command, place, "CGIBIN=/cgi"], cwd=ROOT, capture_output=True, text=True, check=False
-    )
-    assert result.returncode == 0, result.stderr
-    (installed,) = (tmp_path / "a root" / "cgi").iterdir()
-    assert (installed.name, installed.stat().st_mode & 0o777) == ("hello", 0o755)
 
+    def install() -> Path:
+        result = subprocess.run(
+            [*command, place, "CGIBIN=/cgi"], cwd=ROOT, capture_output=True, text=True, check=False
+        )
+        assert result.returncode == 0, result.stderr
+        (installed,) = (tmp_path / "a root" / "cgi").iterdir()
+        assert installed.name == "hello"
+        return installed
 
-def test_a_module_that_nuitka_has_made_up_is_no_source(tmp_path: Path) -> None:
-    """A program with multiprocessing, as asyncio is, gets some that are no files."""
-    real, report = tmp_path / "real.py", tmp_path / "report.xml"
-    real.touch()
-    paths = (real, tmp_path / "__parents_main__-preLoad.py", tmp_path)  # a namespace package
-    modules = "".join(f'<module source_path="{path}"/>' for path in paths)
-    report.write_text(f"<report>{modules}</report>")
-    assert list(build._sources(report, tmp_path)) == [real]
+    installed = install()
+    assert installed.stat().st_mode & 0o777 == 0o777 & ~UMASK
+    # As docs/security.md advises.
+    installed.chmod(0o711)
+    write(installed, "an older program")
+    assert install().read_bytes() == (tmp_path / "out" / "hello").read_bytes()
+    assert installed.stat().st_mode & 0o777 == 0o711

@@ -119,6 +119,47 @@ def test_a_package_has_a_file_of_requirements(
     assert record.read_text().strip() == installer
 
 
+@pytest.mark.parametrize("option", ["-r ", "-r", "--requirement=", "-c ", "--constraint "])
+def test_a_file_that_a_file_of_requirements_names_counts_as_well(
+    wheel: Path, tmp_path: Path, option: str
+) -> None:
+    package = tmp_path / "shop"
+    (package / "pins").mkdir(parents=True)
+    (package / "__main__.py").touch()
+    listed = f"greeting @ {wheel.as_uri()}\n{option}pins/more.txt\n"
+    (package / "requirements.txt").write_text(listed)
+    more = package / "pins" / "more.txt"
+    more.write_text("# nothing yet\n")
+    before = environments.environment(package, tmp_path / "venv")
+    assert environments.environment(package, tmp_path / "venv") == before
+    more.write_text("colour==1.0 ; python_version < '3'\n")
+    assert environments.environment(package, tmp_path / "venv").made_from != before.made_from
+
+
+def test_a_wheel_that_was_built_anew_is_installed_anew(
+    app: Path, wheel: Path, tmp_path: Path
+) -> None:
+    app.write_text(requiring(f"greeting @ {wheel.as_uri()}"))
+    before = environments.environment(app, tmp_path / "venv")
+    with ZipFile(wheel, "a") as file:
+        file.writestr("parting.py", "WORDS = 'Goodbye'\n")
+    after = environments.environment(app, tmp_path / "venv")
+    assert before.made_from != after.made_from
+    assert said(after.python, "import parting; print(parting.WORDS)") == "Goodbye\n"
+
+
+def test_the_checkout_s_own_folders_are_not_modules_of_an_app(
+    app: Path, wheel: Path, tmp_path: Path
+) -> None:
+    app.write_text(requiring(f"greeting @ {wheel.as_uri()}"))
+    made = environments.environment(app, tmp_path / "venv")
+    names = [path.name.removesuffix(".py") for path in environments.ROOT.iterdir()]
+    code = "import sys, importlib.util; print(*filter(importlib.util.find_spec, sys.argv[1:]))"
+    command = [str(made.python), "-P", "-c", code, *filter(str.isidentifier, names)]
+    found = set(subprocess.check_output(command, text=True, cwd="/").split())
+    assert found & set(names) == {*environments.OWN_PACKAGES}
+
+
 def test_nativecgi_and_nuitka_are_there_as_well(app: Path, wheel: Path, tmp_path: Path) -> None:
     app.write_text(requiring(f"greeting @ {wheel.as_uri()}"))
     made = environments.environment(app, tmp_path / "venv")

@@ -164,13 +164,13 @@ def test_more_pieces_of_memory_than_headers_are_refused(tmp_path: Path) -> None:
 # Who may run it, and where.
 
 
-@pytest.mark.parametrize("umask", [0o022, 0o077])
-def test_everybody_may_run_it(
-    compiled: Callable[..., Path], freeze: Freeze, tmp_path: Path, umask: int
+@pytest.mark.parametrize(("umask", "mode"), [(0o022, 0o755), (0o027, 0o750), (0o077, 0o700)])
+def test_whoever_the_umask_allows_may_run_it(
+    compiled: Callable[..., Path], freeze: Freeze, tmp_path: Path, umask: int, mode: int
 ) -> None:
     image = tmp_path / "image"
     assert freeze(compiled("hello.c"), output=image, umask=umask).returncode == 0
-    assert stat.S_IMODE(image.stat().st_mode) == 0o755
+    assert stat.S_IMODE(image.stat().st_mode) == mode
 
 
 def test_it_runs_in_an_empty_root(image: Path, run: Callable[..., None], tmp_path: Path) -> None:

@@ -34,6 +34,17 @@ def test_the_program_and_its_libraries_are_named(
 
 
 @pytest.mark.parametrize("option", ["--map", "--debug"])
+def test_without_an_image_nothing_is_written(
+    compiled: Callable[..., Path], freeze: Callable[..., object], tmp_path: Path, option: str
+) -> None:
+    image, file = tmp_path / "image", tmp_path / "file"
+    image.mkdir()  # where no file can be written
+    result = freeze(compiled("hello.c"), output=image, options=(option, str(file)))
+    assert "returncode=1" in str(result)
+    assert not file.exists()
+
+
+@pytest.mark.parametrize("option", ["--map", "--debug"])
 def test_a_folder_that_is_not_there_is_told(
     compiled: Callable[..., Path], freeze: Callable[..., object], tmp_path: Path, option: str
 ) -> None:

@@ -167,6 +167,25 @@ def test_another_seed_gives_other_addresses(
     assert not set(one) & set(other)
 
 
+def test_a_seed_in_a_file_is_the_same_as_one_among_the_arguments(
+    image_of: Callable[..., Path], compiled: Callable[..., Path], tmp_path: Path
+) -> None:
+    (tmp_path / "seed").write_text("a seed")
+    told = image_of(compiled("hello.c"), options=SEED)
+    read = image_of(compiled("hello.c"), options=("--seed-file", str(tmp_path / "seed")))
+    piped = image_of(compiled("hello.c"), options=("--seed-file", "/dev/stdin"), stdin="a seed")
+    assert told.read_bytes() == read.read_bytes() == piped.read_bytes()
+
+
+def test_two_seeds_are_one_too_many(
+    freeze: Freeze, compiled: Callable[..., Path], tmp_path: Path
+) -> None:
+    options = (*SEED, "--seed-file", "/dev/null")
+    result = freeze(compiled("hello.c"), output=tmp_path / "image", options=options)
+    assert result.returncode == 2
+    assert "both give the seed" in result.stderr
+
+
 def test_without_a_seed_each_build_has_its_own_addresses(
     image_of: Callable[..., Path], compiled: Callable[..., Path]
 ) -> None:

@@ -161,13 +161,22 @@ def test_hitcounter_counts_in_the_file_it_is_told(run: Run, tmp_path: Path) -> N
     assert json.loads(file.read_bytes()) == {"hits": 3}
 
 
-def test_hitcounter_counts_in_hits_json_unless_told(run: Run, tmp_path: Path) -> None:
-    answer(run("hitcounter"))
-    assert json.loads((tmp_path / "hits.json").read_bytes()) == {"hits": 1}
+def test_hitcounter_writes_nowhere_unless_told(run: Run, tmp_path: Path) -> None:
+    result = run("hitcounter")
+    assert result.stdout.startswith(b"Status: 500 ")
+    assert result.stderr.startswith(b"hitcounter: HITCOUNTER_FILE has to name a file, in a folder")
+    assert not list(tmp_path.iterdir())
+
+
+def test_hitcounter_logs_that_its_folder_is_not_there(run: Run, tmp_path: Path) -> None:
+    result = run("hitcounter", HITCOUNTER_FILE=str(tmp_path / "none" / "hits.json"))
+    assert result.stdout.startswith(b"Status: 500 ")
+    assert b"hitcounter: HITCOUNTER_FILE is in a folder that the server" in result.stderr
+    assert b"No such file or directory: " in result.stderr
 
 
 def test_hitcounter_is_an_image_for_every_site_and_no_cache(run: Run) -> None:
-    head = head_and_body(run("hitcounter").stdout)[0]
+    head = head_and_body(run("hitcounter", HITCOUNTER_FILE="hits.json").stdout)[0]
     assert b"\r\nContent-Type: image/svg+xml\r\n" in head
     assert b"\r\nCache-Control: no-store\r\n" in head
     assert b"\r\nAccess-Control-Allow-Origin: *" in head
@@ -176,13 +185,18 @@ def test_hitcounter_is_an_image_for_every_site_and_no_cache(run: Run) -> None:
 def test_hitcounter_never_counts_from_a_damaged_file(run: Run, tmp_path: Path) -> None:
     file = tmp_path / "hits.json"
     file.write_bytes(b'{"hits": 12')
-    assert run("hitcounter").stdout.startswith(b"Status: 500 ")
+    result = run("hitcounter", HITCOUNTER_FILE=str(file))
+    assert result.stdout.startswith(b"Status: 500 ")
     assert file.read_bytes() == b'{"hits": 12'
 
 
 def test_hits_at_the_same_time_are_all_counted(run: Run, tmp_path: Path) -> None:
     with ThreadPoolExecutor(16) as pool:
-        list(pool.map(lambda _hit: answer(run("hitcounter")), range(100)))
+        list(
+            pool.map(
+                lambda _hit: answer(run("hitcounter", HITCOUNTER_FILE="hits.json")), range(100)
+            )
+        )
     assert json.loads((tmp_path / "hits.json").read_bytes()) == {"hits": 100}
 
 

@@ -1,5 +1,9 @@
 """The development server with the built programs."""
 
+import html
+import re
+import shlex
+import shutil
 import subprocess
 import sys
 import urllib.error
@@ -9,6 +13,7 @@ from pathlib import Path
 
 import pytest
 
+import about
 import build
 
 
@@ -36,10 +41,38 @@ def get(url: str, body: bytes | None = None) -> str:
         return text
 
 
-def test_the_index_links_to_every_program(url: str, cgi_bin: Path) -> None:
-    page = get(url)
-    for name in ("hello", "calculator", "httpbin", "hitcounter"):
-        assert f'href="/cgi-bin/{name}"' in page
+WEBSOCKETS = {"websocket", "websocket_chat"}
+
+
+def test_the_index_tells_what_every_program_does(url: str, cgi_bin: Path) -> None:
+    page = html.unescape(get(url))
+    for app in build.find_apps([]):
+        assert f"<strong>{app.name}</strong>" in page
+        assert about.about(app.name).summary in page
+
+
+def test_all_that_the_index_links_to_answers(url: str, cgi_bin: Path) -> None:
+    links = re.findall('href="([^"]*)"', get(url))
+    assert "/cgi-bin/hello" in links
+    assert not [link for link in links if re.search(r"/(calculator|websocket)\b", link)]
+    for link in links:
+        if re.search("/(guestbook|hitcounter)", link):
+            continue  # they need a file of their own, which is the server's configuration to name
+        with urllib.request.urlopen(url + html.unescape(link[1:]), timeout=10) as answer:
+            assert answer.status == 200
+
+
+def test_all_commands_that_the_index_shows_work(url: str, cgi_bin: Path) -> None:
+    commands = [html.unescape(it) for it in re.findall("<pre>(.*?)</pre>", get(url))]
+    curls = [command for command in commands if command.startswith("curl ")]
+    assert len(curls) == len(commands) - len(WEBSOCKETS)
+    if shutil.which("curl") is None:
+        pytest.skip("there is no curl")
+    answers = [
+        subprocess.check_output(["curl", "--fail", "--silent", *shlex.split(command)[1:]])
+        for command in curls
+    ]
+    assert b'{"result":42}' in answers
 
 
 def test_a_program_answers(url: str) -> None:
