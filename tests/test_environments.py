@@ -90,7 +90,10 @@ def test_what_is_required_is_installed_once(app: Path, wheel: Path, tmp_path: Pa
     app.write_text(app.read_text() + "print('Hello')\n")
     again = environments.environment(app, tmp_path / "venv", lambda: reports.append(None))
     assert (again, len(reports)) == (made, 1)
-    assert (made.distributions(), OWN.distributions()) == (["greeting"], [])
+    (metadata,) = made.metadata()
+    assert metadata[1] == Path("greeting-1.0.dist-info/METADATA")
+    assert "Name: greeting" in metadata[0].read_text().splitlines()
+    assert OWN.metadata() == []
 
 
 def test_it_is_installed_anew_when_it_changes(app: Path, wheel: Path, tmp_path: Path) -> None:
