@@ -412,6 +412,7 @@ def _compile(
         *(DEBUG_OPTIONS if names else ()),
         f"--user-plugin={PLUGINS / 'include_data.py'}",
         f"--user-plugin={PLUGINS / 'list_bytecode.py'}",
+        f"--user-plugin={PLUGINS / 'serve_data.py'}",
         *([] if wanted.compile_all else [f"--user-plugin={PLUGINS / 'keep_bytecode.py'}"]),
         *(f"--include-module={name}" for name in rehearsed.modules),
         *(f"--include-data-files={file}={place}" for file, place in packages.metadata()),
@@ -606,7 +607,7 @@ def _try(target: Path, trial: Mapping[str, str] = TRIAL) -> tuple[float, str]:
 def _tools_hash() -> str:
     """What else a compilation depends on."""
     tools = [sys.version, sys.prefix, platform.machine(), version("nuitka"), *NUITKA_OPTIONS]
-    tools += [path.read_text() for path in sorted(PLUGINS.glob("*.py"))]
+    tools += [path.read_text() for path in sorted(PLUGINS.glob("*.[pch]*"))]
     return _hash("\n".join(tools).encode())
 
 
