@@ -3,26 +3,20 @@
 In an image that folder is there no more. Its files are kept in memory, and code that opens one gets
 a descriptor of a copy in memory (memfd_create(2)): Python, and libraries in C such as OpenSSL. The
 program has functions in C for that, which take the place of the C library's
-(nuitka_plugins/datafiles.c). Here is what these are given, and what Python needs besides: to read
-the folder (os.listdir, os.scandir), and a file for other programs (importlib.resources.as_file).
-Nothing in the folder can be written to.
+(nuitka_plugins/datafiles.c); here is what these are given. Other programs cannot open the files:
+importlib.resources.as_file writes one to a temporary file. Nothing in the folder can be written to.
 """
 
 import os
-import stat
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
-from errno import ENOTDIR
 from importlib import import_module
 from typing import Any
 
 from nativecgi.bytecode import CODE, INDEX
 
-# As they are now: in `os.stat` Nuitka would see the name, and look it up at each use.
-_listdir: Callable[..., list[Any]] = vars(os)["listdir"]
-_scandir: Callable[..., Any] = vars(os)["scandir"]
-# A name for a path's slash, with which the path is not in one piece (datafiles.h).
+# In place of a path's slashes, so that it is not in one piece (datafiles.h).
 _SLASH = "\1"
 
 
@@ -38,11 +32,6 @@ def keep_data() -> None:
 def install(kept: "Kept") -> None:
     """Have all code in this process find the files."""
     kept.serve(import_module("_nativecgi_datafiles").keep)
-    for name in ("listdir", "scandir"):
-        old, new = getattr(os, name), getattr(kept, name)
-        if old in os.supports_fd:
-            os.supports_fd.add(new)
-        setattr(os, name, new)
     if resources := sys.modules.get("importlib.resources"):
         path, nuitka_s = sys.modules["pathlib"].Path, type(resources.files(__package__))
         for kind in (path, nuitka_s):
@@ -59,7 +48,6 @@ class Kept:
         self._folder = folder
         self._pieces = folder.split(os.sep)
         self.contents: dict[str, bytes] = {}
-        self._names: dict[str, list[str]] = {}
         self._times: dict[str, int] = {}
         for path in _data_files(folder, program):
             with open(path, "rb") as file:
@@ -73,9 +61,7 @@ class Kept:
             return
         self._times[name] = os.stat(path).st_mtime_ns
         if name != os.curdir:
-            parent, base = os.path.split(path)
-            self._find(parent)
-            self._names.setdefault(self._name(parent), []).append(base)
+            self._find(os.path.dirname(path))
 
     def _name(self, path: object) -> str:
         """The path within the folder; empty if it is elsewhere, or none."""
@@ -97,26 +83,6 @@ class Kept:
         pieces = _SLASH.join(self._pieces)
         keep(os.fsencode(self._folder), os.fsencode(pieces), sorted(files))
 
-    def listdir(self, path: Any = None) -> list[Any]:
-        """As the function of os."""
-        names = self._names.get(self._name(path))
-        if names is None:
-            self._refuse_file(path)
-            return _listdir(path)
-        return list(map(os.fsencode, names)) if isinstance(path, bytes) else list(names)
-
-    def scandir(self, path: Any = None) -> Any:
-        """As the function of os."""
-        if self._name(path) not in self._names:
-            self._refuse_file(path)
-            return _scandir(path)
-        folder = os.fspath(path)
-        return _Entries([_Entry(folder, name) for name in self.listdir(folder)])
-
-    def _refuse_file(self, path: Any) -> None:
-        if self._name(path) in self.contents:
-            raise NotADirectoryError(ENOTDIR, "Not a directory", path)
-
     @contextmanager
     def as_file(self, path: Any) -> Iterator[Any]:
         """As the function of importlib.resources: a kept file is written to a temporary one.
@@ -131,60 +97,6 @@ class Kept:
             if copy is not None:
                 with suppress(FileNotFoundError):
                     os.unlink(copy)
-
-
-class _Entries:
-    """What os.scandir returns: an iterator to be closed."""
-
-    def __init__(self, entries: "list[_Entry]") -> None:
-        self._rest = iter(entries)
-
-    def __iter__(self) -> "_Entries":
-        return self
-
-    def __next__(self) -> "_Entry":
-        return next(self._rest)
-
-    def __enter__(self) -> "_Entries":
-        return self
-
-    def __exit__(self, *_failure: object) -> None:
-        self.close()
-
-    def close(self) -> None:
-        self._rest = iter(())
-
-
-class _Entry:
-    """As os.DirEntry, of which only os makes any."""
-
-    def __init__(self, folder: Any, name: Any) -> None:
-        self.name = name
-        self.path = os.path.join(folder, name)
-
-    def __fspath__(self) -> Any:
-        return self.path
-
-    def __repr__(self) -> str:
-        return f"<DirEntry {self.name!r}>"
-
-    def stat(self, *, follow_symlinks: bool = True) -> os.stat_result:
-        return os.stat(self.path, follow_symlinks=follow_symlinks)
-
-    def is_dir(self, *, follow_symlinks: bool = True) -> bool:  # noqa: ARG002
-        return stat.S_ISDIR(self.stat().st_mode)
-
-    def is_file(self, *, follow_symlinks: bool = True) -> bool:  # noqa: ARG002
-        return stat.S_ISREG(self.stat().st_mode)
-
-    def is_symlink(self) -> bool:
-        return False
-
-    def is_junction(self) -> bool:
-        return False
-
-    def inode(self) -> int:
-        return self.stat().st_ino
 
 
 def _temporary_file(content: bytes, suffix: str) -> str | None:

@@ -5,8 +5,8 @@
    whatever is loaded later call these. A path of a kept file opens a sealed file in memory
    (memfd_create(2)); the folder is like a read-only file system. Any other path goes to the kernel.
 
-   Not served: what glibc opens itself (locales, iconv's modules, dlopen), and reading a folder
-   (nativecgi/packagedata.py does that for Python). */
+   Not served: what glibc opens itself (locales, iconv's modules, dlopen, fts), and descriptors of
+   folders. */
 
 #undef _FORTIFY_SOURCE   /* its inline functions have the names that are defined here */
 #undef _FILE_OFFSET_BITS /* it would rename open to open64; on x86-64 the two are the same */
@@ -14,6 +14,7 @@
 #define _GNU_SOURCE
 #endif
 
+#include <dirent.h>
 #include <dlfcn.h>
 #include <errno.h>
 #include <fcntl.h>
@@ -45,42 +46,55 @@ static int is_below(const char *path, const char *folder, size_t length)
     return path[length] == '/' || path[length] == '\0';
 }
 
-/* Write `rest` without ".", ".." and empty parts to `name`; 0 if it leads out or is too long. */
-static int normalise(const char *rest, char *name)
-{
-    size_t length = 0;
-    while (*rest) {
-        size_t part = strcspn(rest, "/");
-        if (part == 2 && rest[0] == '.' && rest[1] == '.') {
-            if (length == 0)
-                return 0;
-            while (length > 0 && name[--length] != '/')
-                ;
-        } else if (part > 0 && !(part == 1 && rest[0] == '.')) {
-            if (length + part + 2 > PATH_MAX)
-                return 0;
-            if (length > 0)
-                name[length++] = '/';
-            memcpy(name + length, rest, part);
-            length += part;
-        }
-        rest += part + (rest[part] == '/');
-    }
-    if (length == 0)
-        name[length++] = '.';
-    name[length] = '\0';
-    return 1;
-}
-
 static int by_name(const void *name, const void *file)
 {
     return strcmp(name, ((const struct data_file *)file)->name);
 }
 
+static const struct data_file *lookup(const char *name)
+{
+    const struct data_files *all = &nativecgi_data_files;
+    return bsearch(*name ? name : ".", all->files, all->count, sizeof *all->files, by_name);
+}
+
+/* Follow a path from the folder, as the kernel does: only folders have something in them. */
+static const struct data_file *follow(const char *rest)
+{
+    char name[PATH_MAX] = "";
+    size_t length = 0;
+    const struct data_file *file = lookup(name);
+
+    while (*rest) {
+        size_t part = strcspn(rest, "/");
+        if (file == NULL || file->content)
+            return NULL;
+        if (part == 0) {
+            rest++;
+            continue;
+        }
+        if (part == 2 && rest[0] == '.' && rest[1] == '.') {
+            if (length == 0)
+                return NULL; /* out of the folder */
+            while (length > 0 && name[--length] != '/')
+                ;
+        } else if (!(part == 1 && rest[0] == '.')) {
+            if (length + part + 2 > sizeof name)
+                return NULL;
+            if (length > 0)
+                name[length++] = '/';
+            memcpy(name + length, rest, part);
+            length += part;
+        }
+        name[length] = '\0';
+        file = lookup(name);
+        rest += part;
+    }
+    return file;
+}
+
 static const struct data_file *find(const char *path)
 {
     const struct data_files *all = &nativecgi_data_files;
-    char name[PATH_MAX];
     /* GCC would take the argument for one that is never NULL, which the kernel does not. */
     const char *volatile given = path;
     if (all->count == 0 || given == NULL || path[0] != '/')
@@ -88,9 +102,7 @@ static const struct data_file *find(const char *path)
     if (!is_below(path, all->folder, all->folder_length) &&
         !is_below(path, all->pieces, all->folder_length))
         return NULL;
-    if (!normalise(path + all->folder_length, name))
-        return NULL;
-    return bsearch(name, all->files, all->count, sizeof *all->files, by_name);
+    return follow(path + all->folder_length);
 }
 
 /* --- opening --- */
@@ -175,12 +187,22 @@ int __openat64_2(int folder, const char *path, int flags)
 static FILE *(*next_fopen)(const char *, const char *);
 static int (*next_faccessat)(int, const char *, int, int);
 static char *(*next_realpath)(const char *, char *);
+static DIR *(*next_opendir)(const char *);
+static struct dirent *(*next_readdir)(DIR *);
+static int (*next_closedir)(DIR *);
+static void (*next_rewinddir)(DIR *);
+static int (*next_dirfd)(DIR *);
 
 __attribute__((constructor)) static void find_next(void)
 {
     next_fopen = (FILE * (*)(const char *, const char *)) dlsym(RTLD_NEXT, "fopen64");
     next_faccessat = (int (*)(int, const char *, int, int))dlsym(RTLD_NEXT, "faccessat");
     next_realpath = (char *(*)(const char *, char *))dlsym(RTLD_NEXT, "realpath");
+    next_opendir = (DIR * (*)(const char *)) dlsym(RTLD_NEXT, "opendir");
+    next_readdir = (struct dirent * (*)(DIR *)) dlsym(RTLD_NEXT, "readdir64");
+    next_closedir = (int (*)(DIR *))dlsym(RTLD_NEXT, "closedir");
+    next_rewinddir = (void (*)(DIR *))dlsym(RTLD_NEXT, "rewinddir");
+    next_dirfd = (int (*)(DIR *))dlsym(RTLD_NEXT, "dirfd");
 }
 
 static FILE *fopen_any(const char *path, const char *mode)
@@ -342,17 +364,19 @@ ssize_t llistxattr(const char *path, char *list, size_t size)
 /* There are no links in the folder. */
 static char *realpath_any(const char *path, char *resolved)
 {
-    char name[PATH_MAX], real[2 * PATH_MAX];
+    char real[2 * PATH_MAX];
     const struct data_files *all = &nativecgi_data_files;
+    const struct data_file *file = find(path);
 
-    if (find(path) == NULL) {
+    if (file == NULL) {
         if (next_realpath == NULL)
             find_next();
         return next_realpath(path, resolved);
     }
-    normalise(path + all->folder_length, name);
-    snprintf(real, sizeof real, "%s%s%s", all->folder, name[0] == '.' && !name[1] ? "" : "/",
-             name[0] == '.' && !name[1] ? "" : name);
+    if (!strcmp(file->name, "."))
+        snprintf(real, sizeof real, "%s", all->folder);
+    else
+        snprintf(real, sizeof real, "%s/%s", all->folder, file->name);
     if (strlen(real) >= PATH_MAX) {
         errno = ENAMETOOLONG;
         return NULL;
@@ -365,4 +389,120 @@ char *__realpath_chk(const char *path, char *resolved, size_t size)
 {
     (void)size;
     return realpath_any(path, resolved);
+}
+
+/* --- reading a folder --- */
+
+/* Behind a DIR pointer. glibc's begins with a descriptor, which is never that number. */
+enum { OURS = -0x6b657074 };
+struct folder {
+    int ours;
+    const char *name; /* "." is the whole folder */
+    size_t next;
+    struct dirent entry;
+};
+
+static struct folder *as_ours(DIR *directory)
+{
+    struct folder *folder = (struct folder *)directory;
+    return folder->ours == OURS ? folder : NULL;
+}
+
+DIR *opendir(const char *path)
+{
+    const struct data_file *file = find(path);
+    struct folder *folder;
+
+    if (file == NULL) {
+        if (next_opendir == NULL)
+            find_next();
+        return next_opendir(path);
+    }
+    if (file->content) {
+        errno = ENOTDIR;
+        return NULL;
+    }
+    folder = calloc(1, sizeof *folder);
+    if (folder) {
+        folder->ours = OURS;
+        folder->name = file->name;
+    }
+    return (DIR *)folder;
+}
+
+/* The last part of a name if it is directly in the folder, else NULL. */
+static const char *name_in(const struct folder *folder, const char *name)
+{
+    size_t length = strcmp(folder->name, ".") ? strlen(folder->name) : 0;
+    if (!strcmp(name, "."))
+        return NULL;
+    if (length) {
+        if (strncmp(name, folder->name, length) || name[length] != '/')
+            return NULL;
+        name += length + 1;
+    }
+    return strchr(name, '/') ? NULL : name;
+}
+
+static struct dirent *read_folder(DIR *directory)
+{
+    const struct data_files *all = &nativecgi_data_files;
+    struct folder *folder = as_ours(directory);
+
+    if (folder == NULL) {
+        if (next_readdir == NULL)
+            find_next();
+        return next_readdir(directory);
+    }
+    while (folder->next < all->count) {
+        const struct data_file *file = &all->files[folder->next++];
+        const char *name = name_in(folder, file->name);
+        if (name && strlen(name) < sizeof folder->entry.d_name) {
+            folder->entry.d_ino = file->number;
+            folder->entry.d_off = folder->next;
+            folder->entry.d_reclen = sizeof folder->entry;
+            folder->entry.d_type = file->content ? DT_REG : DT_DIR;
+            strcpy(folder->entry.d_name, name);
+            return &folder->entry;
+        }
+    }
+    return NULL;
+}
+
+struct dirent *readdir(DIR *directory) { return read_folder(directory); }
+struct dirent64 *readdir64(DIR *directory) { return (struct dirent64 *)read_folder(directory); }
+
+void rewinddir(DIR *directory)
+{
+    struct folder *folder = as_ours(directory);
+    if (folder)
+        folder->next = 0;
+    else {
+        if (next_rewinddir == NULL)
+            find_next();
+        next_rewinddir(directory);
+    }
+}
+
+int dirfd(DIR *directory)
+{
+    if (as_ours(directory)) {
+        errno = ENOTSUP;
+        return -1;
+    }
+    if (next_dirfd == NULL)
+        find_next();
+    return next_dirfd(directory);
+}
+
+int closedir(DIR *directory)
+{
+    struct folder *folder = as_ours(directory);
+    if (folder) {
+        free(folder);
+        return 0;
+    }
+    if (next_closedir == NULL)
+        find_next();
+    return next_closedir(directory);
 }

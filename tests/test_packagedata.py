@@ -226,6 +226,41 @@ def test_a_built_program_does_not_trust_a_certificate_of_an_unknown_authority(
 # --- what is kept ---
 
 
+def test_a_path_is_followed_as_on_disk(app: Path, preloaded: Path, tmp_path: Path) -> None:
+    """Each path of up to four parts, of which some are no folders, and some lead out and back."""
+    shutil.copytree(app, tmp_path / "datafiles")
+    code = """
+import itertools, os, shutil, sys
+from nativecgi import packagedata
+folder = sys.argv[1]
+parts = ["sub", "page.html", "one.txt", "none", "..", ".", ""]
+
+def is_below(path):  # what leads out of the folder is the kernel's
+    depths = [0 if part in ("", ".") else -1 if part == ".." else 1 for part in path]
+    return all(depth >= 0 for depth in itertools.accumulate(depths))
+
+tried = [path for count in range(5) for path in itertools.product(parts, repeat=count)]
+paths = ["/".join([folder, *path]) for path in tried if is_below(path)]
+
+def found(path):
+    if os.path.isdir(path):
+        return sorted(os.listdir(path)), os.path.realpath(path)
+    return os.path.isfile(path), os.path.lexists(path) and os.path.realpath(path)
+
+before = list(map(found, paths))
+kept = packagedata.Kept(folder)
+shutil.rmtree(folder)
+packagedata.install(kept)
+after = list(map(found, paths))
+print(len(paths) > 1000, [it for it in zip(paths, before, after) if it[1] != it[2]][:3])
+"""
+    env = {"LD_PRELOAD": str(preloaded), "PYTHONPATH": str(ROOT), "PATH": os.defpath}
+    output = subprocess.check_output(
+        [sys.executable, "-P", "-c", code, tmp_path / "datafiles"], env=env, text=True
+    )
+    assert output == "True []\n"
+
+
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
     """The folder that was beside a program."""
@@ -250,13 +285,41 @@ def test_what_is_no_code_is_kept(shop: Kept) -> None:
     }
 
 
-def test_folders_that_are_elsewhere_are_read_as_ever(shop: Kept, tmp_path: Path) -> None:
+def test_what_is_elsewhere_is_found_as_ever(app: Path, preloaded: Path, tmp_path: Path) -> None:
     other = tmp_path / "program.distant"  # begins with the folder's name
     other.mkdir()
-    (other / "file").touch()
-    assert shop.listdir(other) == ["file"]
-    with shop.scandir(other) as entries:
-        assert [entry.path for entry in entries] == [str(other / "file")]
+    (other / "file").write_text("other")
+    shutil.copytree(app, tmp_path / "program.dist")
+    code = """
+import os, shutil, sys
+from nativecgi import packagedata
+folder = sys.argv[1]
+kept = packagedata.Kept(folder)
+shutil.rmtree(folder)
+packagedata.install(kept)
+other = folder + "ant"
+print(os.listdir(other), open(other + "/file").read(), os.stat(other + "/file").st_size)
+os.chdir(other)
+print(os.listdir(), os.listdir(os.open(".", os.O_RDONLY)), open("file").read())
+print([(name, fd > 2) for name, _folders, _files, fd in os.fwalk(".")])
+with open("new", "w") as file:
+    print(file.write("x"), oct(os.stat("new").st_mode), os.access("new", os.X_OK))
+print(os.path.getsize("new"))
+"""
+    env = {"LD_PRELOAD": str(preloaded), "PYTHONPATH": str(ROOT), "PATH": os.defpath}
+    output = subprocess.check_output(
+        [sys.executable, "-P", "-c", code, tmp_path / "program.dist"],
+        env=env,
+        text=True,
+        umask=0o022,
+    )
+    assert output.splitlines() == [
+        "['file'] other 5",
+        "['file'] ['file'] other",
+        "[('.', True)]",
+        "1 0o100644 False",
+        "1",
+    ]
 
 
 def test_a_folder_s_name_that_changes_in_memory_does_no_harm(
