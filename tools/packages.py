@@ -342,7 +342,11 @@ def page(packages: Sequence[Package], results: dict[str, Result]) -> str:
         )
         if result.reason:
             reasons.append(f"**{package.name}** {result.outcome}:\n\n```\n{result.reason}\n```")
-    tried = [results[it.name] for it in packages if it.name in results]
+    tried = [
+        results[it.name]
+        for it in packages
+        if it.name in results and results[it.name].digest == it.digest()
+    ]
     working = sum(result.outcome in (WORKS, WARM) for result in tried)
     pythons = ", ".join(sorted({result.python for result in tried}))
     days = sorted({result.day for result in tried})
