@@ -95,6 +95,14 @@ def test_the_page_has_a_line_for_each_package_and_each_reason_below_it() -> None
     assert "2 of 2 were tried, 1 of them work: with Python 3.11.2, 2026-01-02." in page
 
 
+def test_what_was_only_frozen_is_told_apart() -> None:
+    frozen = result(packages.UNCOMPILED)
+    frozen.milliseconds = 0
+    page = packages.page([package()], {"shop": frozen})
+    assert "| shop | 1.2 | sells | works uncompiled | | |" in " ".join(page.split("  "))
+    assert "1 of 1 were tried, 0 of them work, 1 work uncompiled" in page
+
+
 def test_what_was_tried_as_another_program_was_not_tried() -> None:
     page = packages.page([package(code="other")], {"shop": result(packages.WORKS)})
     assert "| shop | 1.2 | sells | not tried | | | |" in page.splitlines()

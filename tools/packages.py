@@ -24,6 +24,8 @@ from threading import Lock, Timer
 
 import msgspec
 
+from environments import EnvironmentFailed, environment
+
 ROOT = Path(__file__).resolve().parent.parent
 TABLE = ROOT / "tools" / "packages.toml"
 RESULTS = ROOT / "docs" / "packages.json"
@@ -33,7 +35,7 @@ WORK = ROOT / "build" / "apps"
 SECONDS = 1200  # for a build
 REQUEST_SECONDS = 120
 RUNS = 5
-WORKS, WARM = "works", "works with a warm-up"
+WORKS, WARM, UNCOMPILED = "works", "works with a warm-up", "works uncompiled"
 REFUSED, FAILS, DIFFERS, INVALID = "is refused", "cannot be built", "answers otherwise", "not tried"
 
 REQUEST = {
@@ -108,6 +110,9 @@ may work as well.
 - **works**: the built program gives plain Python's answer, byte for byte.
 - **works with a warm-up**: it does if the request is in [`warmup`](frozen.md#warm-up). The package
   imports something by a string, and does so only when it is used.
+- **works uncompiled**: it was only frozen as plain Python, as a build does in its rehearsal, and
+  then gave that answer (`--quick`). Whether a compiled program has all modules and data is not
+  known.
 - **is refused**: the build names what cannot be frozen.
 - **cannot be built**, **answers otherwise**: a fault. The reason is below the table.
 
@@ -186,6 +191,9 @@ def main() -> int:
     parser.add_argument("--only", nargs="+", default=[], metavar="NAME", help="just these packages")
     parser.add_argument("--again", action="store_true", help="those that were tried before, too")
     parser.add_argument("--failed", action="store_true", help="again those that did not work")
+    parser.add_argument(
+        "--quick", action="store_true", help="freeze plain Python, and compile nothing: seconds"
+    )
     parser.add_argument("--page", action="store_true", help="try nothing, but write the page")
     parser.add_argument("-j", "--jobs", type=int, default=2, help="at a time (2)")
     options = parser.parse_args()
@@ -200,12 +208,14 @@ def main() -> int:
             return False
         if options.again or known is None or known.digest != package.digest():
             return True
-        return options.failed and known.outcome not in (WORKS, WARM)
+        if known.outcome == UNCOMPILED and not options.quick:
+            return True
+        return options.failed and known.outcome not in (WORKS, WARM, UNCOMPILED)
 
     lock = Lock()
 
     def try_and_keep(package: Package) -> None:
-        result = attempt(package)
+        result = freeze_only(package) if options.quick else attempt(package)
         with lock:
             results[package.name] = result
             RESULTS.write_bytes(msgspec.json.format(msgspec.json.encode(results), indent=1) + b"\n")
@@ -227,11 +237,8 @@ def _results() -> dict[str, Result]:
 
 def attempt(package: Package) -> Result:
     """Build a package's program and compare its answers with plain Python's."""
-    app = re.sub(r"\W", "_", f"try_{package.name}")  # a name that no package has
+    app, result = _begin(package)
     work = WORK / app
-    result = Result(
-        package.digest(), package.version, time.strftime("%Y-%m-%d"), platform.python_version(), ""
-    )
     with tempfile.TemporaryDirectory() as folder:
         source, program = Path(folder, f"{app}.py"), Path(folder, "out", app)
         for is_warmed_up in (False, True):
@@ -248,12 +255,45 @@ def attempt(package: Package) -> Result:
     return result
 
 
+def freeze_only(package: Package) -> Result:
+    """Freeze a package's program as plain Python, and compare its answers with those before."""
+    app, result = _begin(package)
+    with tempfile.TemporaryDirectory() as folder:
+        source, program = Path(folder, f"{app}.py"), Path(folder, app)
+        source.write_text(package.program())
+        try:
+            python = environment(source, Path(folder, "venv")).python
+        except EnvironmentFailed as error:
+            result.outcome, result.reason = FAILS, _short(str(error))
+            return result
+        command = [sys.executable, "-m", "freezer", "-o", str(program), "--"]
+        result.outcome, result.reason = _run([*command, str(python), "-P", str(source)])
+        if not result.outcome:
+            _compare(result, source, program, python)
+        if result.outcome == WORKS:
+            result.outcome = UNCOMPILED
+            result.milliseconds = 0  # a compiled program's are others
+    return result
+
+
+def _begin(package: Package) -> tuple[str, Result]:
+    """The name of a package's program, which no package has; and what is to be found out."""
+    app = re.sub(r"\W", "_", f"try_{package.name}")
+    day, python = time.strftime("%Y-%m-%d"), platform.python_version()
+    return app, Result(package.digest(), package.version, day, python, "")
+
+
 def _build(source: Path, output: Path) -> tuple[str, str]:
     """Build a program: what came of it if it is not there, and the reason."""
-    command = [sys.executable, str(ROOT / "build.py"), str(source), "-o", str(output), "-j", "1"]
+    build = [sys.executable, str(ROOT / "build.py")]
+    return _run([*build, str(source), "-o", str(output), "-j", "1"])
+
+
+def _run(command: Sequence[str]) -> tuple[str, str]:
     try:
-        built = subprocess.run(
+        done = subprocess.run(
             command,
+            cwd=ROOT,
             stdin=subprocess.DEVNULL,
             capture_output=True,
             text=True,
@@ -262,9 +302,9 @@ def _build(source: Path, output: Path) -> tuple[str, str]:
         )
     except subprocess.TimeoutExpired:
         return FAILS, f"it took longer than {SECONDS} s"
-    if not built.returncode:
+    if not done.returncode:
         return "", ""
-    reason = built.stderr.strip()
+    reason = done.stderr.strip()
     return (REFUSED if "cannot be frozen as it is" in reason else FAILS), _short(reason)
 
 
@@ -333,7 +373,7 @@ def page(packages: Sequence[Package], results: dict[str, Result]) -> str:
             )
             continue
         figures = " | | "
-        if result.size:
+        if result.size and result.milliseconds:
             figures = (
                 f"{result.size / 1e6:.0f} | {result.milliseconds} | {result.plain_milliseconds}"
             )
@@ -348,9 +388,12 @@ def page(packages: Sequence[Package], results: dict[str, Result]) -> str:
         if it.name in results and results[it.name].digest == it.digest()
     ]
     working = sum(result.outcome in (WORKS, WARM) for result in tried)
+    uncompiled = sum(result.outcome == UNCOMPILED for result in tried)
     pythons = ", ".join(sorted({result.python for result in tried}))
     days = sorted({result.day for result in tried})
     summary = f"{len(tried)} of {len(packages)} were tried, {working} of them work"
+    if uncompiled:
+        summary += f", {uncompiled} work uncompiled"
     if tried:
         summary += f": with Python {pythons}, {' to '.join(dict.fromkeys((days[0], days[-1])))}"
     parts = [ABOUT.format(runs=RUNS), f"{summary}.", "\n".join(rows), *reasons]
