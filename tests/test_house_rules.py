@@ -121,8 +121,7 @@ EDGE = {
     "letterbox.py": "open",
     "memory.py": "os.close os.dup os.dup2 os.memfd_create os.pread sys._debugmallocstats",
     "packagedata.py": (
-        "os os.lseek os.memfd_create os.readlink os.supports_dir_fd os.supports_effective_ids "
-        "os.supports_fd os.supports_follow_symlinks os.utime os.walk os.write sys.executable"
+        "open os.environ os.open os.readlink os.stat os.unlink os.urandom os.walk sys.executable"
     ),
     "process.py": "os._exit os.environ sys.argv",
     "rehearsal.py": "os.close os.dup os.dup2 os.lseek os.memfd_create os.open os.write sys.stdout",
