@@ -114,7 +114,7 @@ def _is_used(module: ModuleType) -> bool:
     for it in held:
         for holder in gc.get_referrers(it):
             known = holder is own or holder is sys.modules or holder is held
-            if not known and not isinstance(holder, FrameType):
+            if not known and type(holder) is not FrameType:
                 return True
     return False
 

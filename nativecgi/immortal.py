@@ -46,6 +46,7 @@ def _reachable() -> list[Any]:
             seen.add(id(it))
             reached.append(it)
             found += gc.get_referents(it)
-            if isinstance(it, CodeType):
+            # Not isinstance(): an object may claim another class, or fail when it is asked for it.
+            if type(it) is CodeType:
                 found += [getattr(it, name) for name in _PARTS_OF_CODE]
     return reached

@@ -176,7 +176,7 @@ def test_nativecgi_and_nuitka_are_there_as_well(app: Path, wheel: Path, tmp_path
 @pytest.mark.parametrize(
     ("requirement", "reason"),
     [
-        ("greeting @ file:///nonesuch.whl", "nonesuch.whl"),
+        ("greeting @ file:///nonesuch-1-py3-none-any.whl", "nonesuch-1-py3-none-any.whl"),
         ("not a name", "Invalid requirement: .*not a name"),
         ("msgspec==0.1", "msgspec"),  # nativecgi needs a newer one
     ],

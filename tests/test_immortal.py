@@ -21,6 +21,14 @@ class Thing:
 class Slotted:
     __slots__ = ("slot",)
 
+# As a framework's lazy object, which makes what it stands for when it is asked for anything.
+class Lazy:
+    @property
+    def __class__(self):
+        raise LookupError("not configured")
+
+lazy = Lazy()
+
 def is_counted(it):
     before = sys.getrefcount(it)
     held = [it] * 100
