@@ -410,7 +410,7 @@ def _compile(
         f"--report={xml}",
         *(DEBUG_OPTIONS if names else ()),
         f"--user-plugin={PLUGINS / 'include_data.py'}",
-        f"--user-plugin={PLUGINS / 'list_bytecode.py'}",
+        f"--user-plugin={PLUGINS / 'late_imports.py'}",
         *([] if wanted.compile_all else [f"--user-plugin={PLUGINS / 'keep_bytecode.py'}"]),
         *(f"--include-module={name}" for name in rehearsed.modules),
         # Else it has what compiled code asks for, and packages' bytecode asks for their versions.
@@ -605,7 +605,7 @@ def _try(target: Path, trial: Mapping[str, str] = TRIAL) -> tuple[float, str]:
 def _tools_hash() -> str:
     """What else a compilation depends on."""
     tools = [sys.version, sys.prefix, platform.machine(), version("nuitka"), *NUITKA_OPTIONS]
-    tools += [path.read_text() for path in sorted(PLUGINS.glob("*.py"))]
+    tools += [path.read_text() for path in sorted(PLUGINS.glob("*.[cp]*"))]
     return _hash("\n".join(tools).encode())
 
 

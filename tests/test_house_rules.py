@@ -105,7 +105,8 @@ def test_the_freezer_needs_msgspec_and_pyelftools_and_nothing_else(path: Path) -
 EDGE = {
     "body.py": "os.read os.readv",
     "bytecode.py": (
-        "open os.close os.open os.pread os.pwrite os.readlink sys.executable sys.meta_path"
+        "open os.close os.open os.pread os.preadv os.pwrite os.readlink sys.executable "
+        "sys.meta_path"
     ),
     "cgi.py": "sys.stderr",
     "chance.py": "os.getpid os.urandom",
