@@ -1,5 +1,6 @@
 """Modules whose bytecode a program keeps packed: found, loaded, and what they say of themselves."""
 
+import ctypes
 import importlib
 import importlib.util
 import marshal
@@ -87,6 +88,19 @@ def test_what_stands_in_for_code_runs_the_module_s(monkeypatch: pytest.MonkeyPat
     monkeypatch.setitem(bytecode._kept, "stood_in_for", (False, zlib.compress(code)))
     exec(marshal.loads(STAND_IN + b"what is left of the code"), vars(module))
     assert module.answer == "stood_in_for"
+
+
+def test_pointers_to_code_lead_to_what_stands_in_for_it() -> None:
+    codes = ctypes.create_string_buffer(b"\1" * 2000)
+    base = ctypes.addressof(codes)
+    pointers = (ctypes.c_uint64 * 4)(base, base + 1000, base + 8, 7)
+    page = ctypes.addressof(pointers) & -4096
+    places = [(0, 1000), (1000, 2000)]
+    with bytecode._own_memory() as memory:
+        found = bytecode._pointers(memory, [(page, page + 2 * 4096)], base, {0, 1000})
+        bytecode._replace(memory, base, places, found)
+    assert list(pointers) == [base, base, base + 8, 7]
+    assert codes.raw[:2000] == STAND_IN + bytes(2000 - len(STAND_IN))
 
 
 def test_what_a_module_raises_comes_through() -> None:

@@ -139,6 +139,8 @@ def late(builder: Path) -> Late:
     command = [builder, ROOT / "build.py", "-o", output, app]
     result = subprocess.run(list(map(str, command)), capture_output=True, text=True, check=False)
     assert result.returncode == 0, result.stderr
+    if (output / "late").is_symlink():
+        pytest.skip("this machine cannot freeze")
     return Late(output / "late", app, modules)
 
 
