@@ -12,7 +12,7 @@ from pathlib import Path
 from nativecgi.bytecode import CODE, INDEX
 from nativecgi.closedworld import PACKED
 
-# Where nuitka_plugins/list_bytecode.py has written it, in the folder that Nuitka was run in.
+# Where nuitka_plugins/late_imports.py has written it, in the folder that Nuitka was run in.
 LIST = "bytecode.list"
 
 # What is needed to unpack the others.
@@ -20,7 +20,7 @@ _NEEDED = ("zlib.", "libz.")
 
 
 def pack(folder: Path, listed: Path) -> None:
-    """Write the copies into a program's folder; `listed` has the bytecode (list_bytecode.py)."""
+    """Write the copies into a program's folder; `listed` has the bytecode (late_imports.py)."""
     for library in [*folder.rglob("*.so"), *folder.rglob("*.so.*")]:
         if not library.name.startswith(_NEEDED):
             packed = library.with_name(library.name + PACKED)

@@ -85,6 +85,14 @@ class SetAside:
         kept = self._modules.get(name)
         return None if kept is None else ModuleSpec(name, _Loader(self, name, kept))
 
+    def iter_modules(self, prefix: str = "") -> Iterator[tuple[str, bool]]:
+        """For pkgutil: the names of those in no package, and whether each is a package.
+
+        Nuitka's loader lists them as well, and looks for their files. What is in a package it lists
+        alone.
+        """
+        return ((prefix + name, False) for name in self._modules if "." not in name)
+
     def load_libraries(self, content: bytes) -> None:
         """Load the libraries that a module or library needs, and those that they need."""
         for name in [name for name in self._libraries if name.encode() + b"\0" in content]:

@@ -1,16 +1,21 @@
 """Modules whose bytecode a program keeps packed: found, loaded, and what they say of themselves."""
 
+import ctypes
 import importlib
+import importlib.util
 import marshal
+import runpy
 import sys
 import zlib
 from collections.abc import Iterator
+from importlib.machinery import ModuleSpec
 from pathlib import Path
 from types import ModuleType
 
 import pytest
 
-from nativecgi.bytecode import CODE, INDEX, Packed
+from nativecgi import bytecode
+from nativecgi.bytecode import CODE, INDEX, STAND_IN, Packed
 from packing import pack
 
 FOLDER = "/program"
@@ -18,6 +23,7 @@ SOURCES = {
     "packed_one": (False, "answer = 42"),
     "packed_many": (True, "from packed_many.inner import answer"),
     "packed_many.inner": (False, "answer = __name__"),
+    "packed_function": (False, "def answer(): pass"),
     "packed_bad": (False, "raise ValueError('a reason')"),
 }
 
@@ -65,6 +71,36 @@ def test_a_package_says_where_its_modules_would_be() -> None:
     assert module.__file__ == f"{FOLDER}/packed_many/__init__.py"
     assert list(module.__path__) == [f"{FOLDER}/packed_many"]
     assert imported("packed_many.inner").__package__ == "packed_many"
+
+
+def test_code_is_in_the_file_that_its_module_names() -> None:
+    function = imported("packed_function").answer
+    assert function.__code__.co_filename == f"{FOLDER}/packed_function.py"
+
+
+def test_a_module_can_be_run_as_a_program() -> None:
+    assert runpy.run_module("packed_one", run_name="__main__")["answer"] == 42
+
+
+def test_what_stands_in_for_code_runs_the_module_s(monkeypatch: pytest.MonkeyPatch) -> None:
+    module = importlib.util.module_from_spec(ModuleSpec("stood_in_for", None, origin="file.py"))
+    code = marshal.dumps(compile("answer = __name__", "other.py", "exec"))
+    monkeypatch.setitem(bytecode._kept, "stood_in_for", (False, zlib.compress(code)))
+    exec(marshal.loads(STAND_IN + b"what is left of the code"), vars(module))
+    assert module.answer == "stood_in_for"
+
+
+def test_pointers_to_code_lead_to_what_stands_in_for_it() -> None:
+    codes = ctypes.create_string_buffer(b"\1" * 2000)
+    base = ctypes.addressof(codes)
+    pointers = (ctypes.c_uint64 * 4)(base, base + 1000, base + 8, 7)
+    page = ctypes.addressof(pointers) & -4096
+    places = [(0, 1000), (1000, 2000)]
+    with bytecode._own_memory() as memory:
+        found = bytecode._pointers(memory, [(page, page + 2 * 4096)], base, {0, 1000})
+        bytecode._replace(memory, base, places, found)
+    assert list(pointers) == [base, base, base + 8, 7]
+    assert codes.raw[:2000] == STAND_IN + bytes(2000 - len(STAND_IN))
 
 
 def test_what_a_module_raises_comes_through() -> None:

@@ -90,6 +90,16 @@ def test_it_says_what_it_is(folder: Path) -> None:
     assert said(folder, source) == "asking asking True\n"
 
 
+def test_it_is_listed_and_can_be_loaded_from_the_list(folder: Path) -> None:
+    source = """
+import pkgutil
+for finder, name, is_package in pkgutil.iter_modules():
+    if name == "asking":
+        print(finder.find_spec(name).loader.load_module(name).ask(), is_package)
+"""
+    assert said(folder, source, env={"PYTHONWARNINGS": "ignore"}) == "42 False\n"
+
+
 def test_other_modules_are_found_as_ever(folder: Path) -> None:
     source = "import decimal\ntry:\n import nonesuch\nexcept ImportError as e: print(e)"
     assert said(folder, source) == "No module named 'nonesuch'\n"

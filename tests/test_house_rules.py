@@ -106,7 +106,8 @@ EDGE = {
     "asgi.py": "os.close os.pipe2 os.read",
     "body.py": "os.readv",
     "bytecode.py": (
-        "open os.close os.open os.pread os.pwrite os.readlink sys.executable sys.meta_path"
+        "open os.close os.open os.pread os.preadv os.pwrite os.readlink sys.executable "
+        "sys.meta_path"
     ),
     "cgi.py": "sys.stderr",
     "chance.py": "os.getpid os.urandom",
