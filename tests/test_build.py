@@ -125,6 +125,28 @@ def test_an_app_that_holds_what_cannot_be_frozen_is_told_of_hooks(
         assert ("@after_thaw" in message) is is_told
 
 
+def test_how_long_an_app_may_take_to_its_freeze_point_can_be_said(
+    build_apps: Builder, tmp_path: Path
+) -> None:
+    slow = write(tmp_path / "broken.py", "import time\ntime.sleep(60)\n")
+    result = build_apps(slow, "--timeout", "0.5")
+    assert result.returncode == 1
+    assert "0.5 seconds" in result.stderr
+
+
+def test_an_app_is_rehearsed_in_an_empty_folder(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As it is when it is frozen: what it writes by a relative path lands nowhere else."""
+    here = tmp_path / "here"
+    here.mkdir()
+    monkeypatch.chdir(here)
+    empty = "import os\nassert os.listdir() == []\nopen('made', 'w').close()\n"
+    app = build.App("shop", write(tmp_path / "shop.py", empty + HELLO))
+    assert str(here / "made") not in build._rehearse(app, tmp_path, OWN).read
+    assert not list(here.iterdir())
+
+
 def test_another_app_is_built_all_the_same(build_apps: Builder, tmp_path: Path) -> None:
     broken = write(tmp_path / "broken.py", "import nonesuch\n")
     result = build_apps(broken, ROOT / "tests" / "apps" / "probe")
