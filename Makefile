@@ -1,5 +1,5 @@
-# make build | serve | test | test-portability | fuzz | bench | instructions | soak | install | clean;
-# each sets up what it lacks.
+# make build | serve | test | test-portability | packages | fuzz | bench | instructions | soak |
+# install | clean; each sets up what it lacks.
 
 APPS    =
 OPTIONS =
@@ -9,6 +9,7 @@ DESTDIR =
 PORT    = 8000
 SECONDS = 60
 TIMES   = 200000
+ONLY    =
 
 # The best there is; or set it: make build PYTHON=/path/to/python3.12 (after make clean).
 PYTHON := $(shell tools/python)
@@ -18,7 +19,7 @@ PYTHON_PACKAGES = python3:/usr/bin/python3 python3-dev:python3-config \
 	'python3-venv:/usr/lib/python3.*/ensurepip/__init__.py'
 endif
 
-.PHONY: build serve test test-portability fuzz bench instructions soak install clean
+.PHONY: build serve test test-portability packages fuzz bench instructions soak install clean
 
 build: .venv/ready
 	.venv/bin/python build.py --output $(OUT) $(OPTIONS) $(APPS)
@@ -41,6 +42,14 @@ test: build .venv-dev/ready
 test-portability: build .venv-dev/ready
 	tools/require qemu-system-x86:qemu-system-x86_64 openssl:openssl
 	.venv-dev/bin/python -m pytest -m portability
+
+# A program with each package of a table: hours, at low priority. What was tried before is kept, so
+# it may be interrupted; ONLY="lxml numpy" tries just these.
+packages: .venv/ready
+	tools/require libmagic1:/usr/lib/x86_64-linux-gnu/libmagic.so.1 \
+		libpangoft2-1.0-0:/usr/lib/x86_64-linux-gnu/libpangoft2-1.0.so.0 \
+		libharfbuzz-subset0:/usr/lib/x86_64-linux-gnu/libharfbuzz-subset.so.0
+	nice -n 19 .venv/bin/python -m tools.packages $(if $(ONLY),--only $(ONLY))
 
 # Any bytes as a request, for so long; fuzz/crashes has the one that was not answered as it should.
 fuzz: .venv-dev/fuzz

@@ -37,6 +37,7 @@ from rich.table import Table
 
 import cgiscript
 import explain
+import nuitkalog
 import sources
 from environments import Environment, EnvironmentFailed, environment
 from explain import contributors
@@ -482,10 +483,12 @@ def _options(
         *(DEBUG_OPTIONS if names else ()),
         f"--user-plugin={PLUGINS / 'include_data.py'}",
         f"--user-plugin={PLUGINS / 'list_bytecode.py'}",
+        f"--user-plugin={PLUGINS / 'serve_data.py'}",
+        f"--user-plugin={PLUGINS / 'answer_crashes.py'}",
+        f"--user-plugin={PLUGINS / 'count_calls.py'}",
         *([] if compile_all else [f"--user-plugin={PLUGINS / 'keep_bytecode.py'}"]),
         *(f"--include-module={name}" for name in rehearsed.modules),
-        # Else it has what compiled code asks for, and packages' bytecode asks for their versions.
-        *(f"--include-distribution-metadata={name}" for name in packages.distributions()),
+        *(f"--include-data-files={file}={place}" for file, place in packages.metadata()),
         *(f"--include-data-files={file}={place}" for file, place in _data_files(app)),
         # All of an app's own modules: it may import one by a string.
         *(["--python-flag=-m", f"--include-package={app.name}"] if app.source.is_dir() else []),
@@ -525,7 +528,8 @@ def _compile(
             check=False,
         )
     if result.returncode:
-        raise BuildError(f"Nuitka could not compile it; see {log}")
+        why = nuitkalog.reason(log.read_text(errors="replace"))
+        raise BuildError(f"{why}\nNuitka could not compile it; see {log}")
     seconds = time.monotonic() - started
     prefixes = {
         "${sys.prefix}": packages.prefix,

@@ -16,7 +16,7 @@ import sysconfig
 import tomllib
 from collections.abc import Callable, Iterable
 from contextlib import suppress
-from importlib.metadata import distributions, requires
+from importlib.metadata import requires
 from pathlib import Path
 
 import msgspec
@@ -33,6 +33,11 @@ OWN_PACKAGES = ("nativecgi", "nuitka_plugins")
 
 # As PEP 723 has it.
 _BLOCK = re.compile(r"(?m)^# /// (?P<type>[a-zA-Z0-9-]+)$\s(?P<content>(^#(| .*)$\s)+)^# ///$")
+
+
+# Of what an installer writes down of a distribution (PyPA's "Recording installed projects"), less
+# the files that tell where it came from and where it lies.
+_METADATA = {"METADATA", "entry_points.txt", "top_level.txt"}
 
 
 class EnvironmentFailed(Exception):
@@ -53,10 +58,17 @@ class Environment(msgspec.Struct, frozen=True):
     prefix: Path
     made_from: str = ""  # the hash of what the app requires; empty for the build's own
 
-    def distributions(self) -> list[str]:
-        """The names of what was installed for the app; none in the build's own."""
-        folder = [str(_packages(self.prefix))] if self.made_from else []
-        return sorted(found.metadata["Name"] for found in distributions(path=folder))
+    def metadata(self) -> list[tuple[Path, Path]]:
+        """The files that importlib.metadata reads of what was installed for the app.
+
+        Each with its place beside the program, where importlib.metadata finds it as in plain
+        Python. Nuitka's own option takes a distribution only if the program has a module of it;
+        but packages ask for the versions and entry points of others that nobody imports. None of
+        the build's own environment.
+        """
+        folder = _packages(self.prefix)
+        found = folder.glob("*.dist-info/*") if self.made_from else ()
+        return [(it, it.relative_to(folder)) for it in sorted(found) if it.name in _METADATA]
 
     def top_level(self) -> set[str]:
         """The names of the modules and packages that these have; none in the build's own."""

@@ -34,7 +34,7 @@ def main() -> int:
     )  # fmt: skip
     parser.add_argument(
         "--forget", type=Path, action="append", default=[], metavar="FOLDER",
-        help="a path of ASCII characters to be replaced in the image by one that nobody can make",
+        help="a path to be replaced in the image by one that nobody can make",
     )  # fmt: skip
     parser.add_argument(
         "--debug", type=Path, metavar="FILE",

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from pathlib import Path
 
-from freezer import checks, glibc, lastcalls, linux, procfs, ptrace
+from freezer import checks, glibc, linux, paths, procfs, ptrace, sqlite
 from freezer.errors import CannotFreeze, Unsupported
 from freezer.linux import PAGE
 from freezer.prepare import Prepared
@@ -39,9 +39,6 @@ _SCRATCH = 4096
 # needs one. What posix_spawn(3) starts may ignore them, as its posix_spawn does that.
 _OF_GLIBC = {32, 33}
 
-# In place of a path that is forgotten; its beginning, where that is shorter.
-_NOWHERE = "/proc/frozen"
-
 _REGISTERS = "rax rbx rbp rdi rsi rdx r8 r9 r10 r12 r13 r14 r15 rsp rip".split()
 
 
@@ -68,7 +65,7 @@ def capture(
         raise CannotFreeze("the program must send itself SIGSTOP with kill(2) or raise(3)")
     if registers.gs_base:
         raise CannotFreeze("the program uses the GS register, which glibc leaves alone")
-    checks.check(tracee, instruction, scratch, older_files)
+    checks.check(tracee, instruction, scratch, older_files, prepared.attributes)
 
     floating_point = ptrace.get_floating_point_registers(tracee.pid)
     mappings = procfs.mappings(tracee.pid)
@@ -78,7 +75,7 @@ def capture(
         raise Unsupported("the program break is not where glibc says it is")
     actions = _signal_actions(tracee, instruction, scratch)
     interrupt_action = actions.pop(signal.SIGINT, None)
-    lastcalls.call(tracee, mappings, scratch)
+    sqlite.renew(tracee, mappings, scratch)
     calls = [
         SystemCall(linux.SYS_ARCH_PRCTL, (linux.ARCH_SET_FS, registers.fs_base)),
         _draw_canary(libc.canary),
@@ -161,7 +158,7 @@ def _without_traces(
     """The region with zeros for the command line and for what is left of finished calls.
 
     A forgotten path becomes one below /proc, where nobody can put a library or a module for
-    the program to find: as bytes, and as the wide characters that CPython keeps paths in.
+    the program to find.
     """
     data = bytearray(region.data)
     unused = (prepared.stack_start, unused_end - prepared.stack_start)
@@ -171,9 +168,8 @@ def _without_traces(
         if start < end:
             data[start - region.address : end - region.address] = bytes(end - start)
     for name in map(os.fspath, forgotten):
-        other = _NOWHERE.ljust(len(name), "-")[: len(name)]
-        for encoding in ("utf-8", "utf-32-le"):
-            data = data.replace(name.encode(encoding), other.encode(encoding))
+        for path, other in paths.replacements(name).items():
+            data = data.replace(path, other)
     return Region(region.address, region.permissions, bytes(data))
 
 

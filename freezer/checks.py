@@ -3,12 +3,12 @@
 A thaw gives a new process the memory of the old one and nothing that the kernel held for it.
 """
 
-import os
 from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
 
-from freezer import linux, procfs
+from freezer import daemons, linux, paths, procfs
+from freezer.attributes import attributes, changes
 from freezer.errors import WouldBeLost
 from freezer.procfs import Mapping
 from freezer.tracee import Tracee
@@ -41,12 +41,18 @@ def temporary_files() -> set[Path]:
     return {path for folder in TEMPORARY_FOLDERS if folder.is_dir() for path in folder.iterdir()}
 
 
-def check(tracee: Tracee, instruction: int, scratch: int, older_files: set[Path]) -> None:
+def check(
+    tracee: Tracee,
+    instruction: int,
+    scratch: int,
+    older_files: set[Path],
+    older_attributes: dict[str, str],
+) -> None:
     """Raise WouldBeLost with a line for each thing that would be lost.
 
     `instruction` is the address of a `syscall` instruction in the process, `scratch` that of
     memory below its stack that it does not use. `older_files` are the temporary ones of before
-    its start.
+    its start, `older_attributes` those that it had then (attributes.py).
     """
     problems = [
         *_threads(tracee),
@@ -55,6 +61,7 @@ def check(tracee: Tracee, instruction: int, scratch: int, older_files: set[Path]
         *_children(tracee),
         *_timers(tracee, instruction, scratch),
         *_signals(tracee),
+        *changes(older_attributes, attributes(tracee, instruction, scratch)),
         *_temporary_files(tracee, older_files),
     ]
     if problems:
@@ -125,6 +132,11 @@ def _children(tracee: Tracee) -> Iterator[str]:
     for child in procfs.children(tracee.pid):
         state = "has ended unawaited" if child.is_zombie else "is running"
         yield f"child process {child.pid} ({child.name}) {state}: end it and wait for it"
+    for daemon in daemons.running():
+        yield (
+            f"process {daemon.pid} ({daemon.name}) was started on the way to the freeze point and "
+            "runs in the background: end it before, start it after"
+        )
 
 
 def _timers(tracee: Tracee, instruction: int, scratch: int) -> Iterator[str]:
@@ -146,8 +158,7 @@ def _temporary_files(tracee: Tracee, older: set[Path]) -> Iterator[str]:
     if made:  # by whom? by this program, if it knows the name
         memory = b"\n".join(_written_memory(tracee))
         for path in made:
-            names = (os.fsencode(path), str(path).encode("utf-32-le", "surrogatepass"))
-            if any(name in memory for name in names):
+            if any(name in memory for name in paths.encoded(str(path))):
                 yield (
                     f"{path} was made on the way to the freeze point: make temporary files after "
                     "it, and remove those made before"

@@ -6,7 +6,6 @@ which needs none of those: `gdb NAME.debug core`.
 """
 
 import os
-import struct
 from collections.abc import Iterator
 
 from elftools.common.exceptions import ELFError
@@ -15,8 +14,8 @@ from msgspec import Struct
 
 from freezer import elf, procfs, symbols, unwind
 from freezer.elf import Section
+from freezer.symbols import SYMBOL
 
-_SYMBOL = struct.Struct("<IBBHQQ")  # name, type and binding, visibility, section, address, size
 # Types of symbols: those that have an address (NOTYPE, OBJECT, FUNC, GNU_IFUNC), and others.
 _ADDRESSED = (0, 1, 2, 10)
 _FUNCTION = 2
@@ -100,7 +99,7 @@ def _symbols(file: ELFFile, bias: int) -> Iterator[Symbol]:
         return
     names = file.get_section(section["sh_link"]).data()
     # Not by pyelftools' iter_symbols(): for some ten thousands it takes seconds.
-    for place, info, _visibility, index, address, size in _SYMBOL.iter_unpack(section.data()):
+    for place, info, _visibility, index, address, size in SYMBOL.iter_unpack(section.data()):
         name = names[place : names.index(0, place)]
         if info & 0xF in _ADDRESSED and _UNDEFINED < index < _RESERVED and name != _LEFT_OUT:
             yield Symbol(name, info, bias + address, size)
@@ -125,7 +124,7 @@ def side_file(files: list[MappedFile]) -> bytes:
                 data=table,
                 link=len(areas) + 2,  # the names' section
                 info=locals,
-                entry_size=_SYMBOL.size,
+                entry_size=SYMBOL.size,
             ),
             Section(".strtab", elf.SHT_STRTAB, data=names),
             Section(".debug_frame", elf.SHT_PROGBITS, data=frame),
@@ -135,16 +134,16 @@ def side_file(files: list[MappedFile]) -> bytes:
 
 def _symbol_table(files: list[MappedFile]) -> tuple[bytes, bytes, int]:
     """A table of all symbols, their names, and how many come first for being local."""
-    local, others, names = bytearray(_SYMBOL.size), bytearray(), bytearray(1)
+    local, others, names = bytearray(SYMBOL.size), bytearray(), bytearray(1)
     first = 1  # the number of the section of the file's first area
     for file in files:
-        local += _SYMBOL.pack(len(names), _FILE, 0, _ABSOLUTE, 0, 0)
+        local += SYMBOL.pack(len(names), _FILE, 0, _ABSOLUTE, 0, 0)
         names += os.fsencode(file.name) + b"\0"
         for symbol in file.symbols:
             for index, area in enumerate(file.areas, first):
                 if area.address <= symbol.address < area.address + area.size:
                     row = (len(names), symbol.info, 0, index, symbol.address, symbol.size)
-                    (others if symbol.info >> 4 != _LOCAL else local).extend(_SYMBOL.pack(*row))
+                    (others if symbol.info >> 4 != _LOCAL else local).extend(SYMBOL.pack(*row))
                     names += symbol.name + b"\0"
         first += len(file.areas)
-    return bytes(local + others), bytes(names), len(local) // _SYMBOL.size
+    return bytes(local + others), bytes(names), len(local) // SYMBOL.size

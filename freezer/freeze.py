@@ -7,7 +7,7 @@ import tempfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from freezer import checks, image, placement, procfs, tracee
+from freezer import checks, image, paths, placement, procfs, tracee
 from freezer.capture import capture
 from freezer.chance import Chance
 from freezer.debug import mapped_files, side_file
@@ -86,7 +86,7 @@ def freeze(
         if not path.parent.is_dir():
             raise CannotFreeze(f"there is no folder {path.parent} to write {path.name} to")
     for path in forget:
-        if len(os.fspath(path)) <= len("/proc/"):
+        if len(os.fspath(path)) <= paths.TOO_SHORT:
             raise CannotFreeze(f"{path} is too short to be replaced by a path below /proc")
     chance = Chance(seed)
     if chance.is_seeded:

@@ -9,6 +9,7 @@ import resource
 from msgspec import Struct
 
 from freezer import linux, procfs, ptrace, stack
+from freezer.attributes import attributes
 from freezer.chance import Chance
 from freezer.errors import Unsupported
 from freezer.linux import PAGE
@@ -37,6 +38,7 @@ class Prepared(Struct, frozen=True):
     stack_start: int
     stack_end: int
     argument_strings: tuple[tuple[int, int], ...]  # (address, length) each
+    attributes: dict[str, str]  # what the kernel keeps of it (attributes.py)
 
 
 def prepare(tracee: Tracee, chance: Chance) -> Prepared:
@@ -69,7 +71,9 @@ def prepare(tracee: Tracee, chance: Chance) -> Prepared:
     # threads' stacks on, an ordinary limit.
     hard = resource.prlimit(tracee.pid, resource.RLIMIT_STACK)[1]
     resource.prlimit(tracee.pid, resource.RLIMIT_STACK, (STACK_SIZE, hard))
-    return Prepared(end + _STUB_GAP, start, end, strings)
+    known = attributes(tracee, instruction, start)
+    tracee.write(start, bytes(PAGE))
+    return Prepared(end + _STUB_GAP, start, end, strings, known)
 
 
 def syscall_instruction(tracee: Tracee, vdso: procfs.Mapping) -> int:

@@ -168,12 +168,19 @@ def parse_stat(text: str) -> Stat:
 
 def signal_set(pid: int, field: str) -> set[int]:
     """A set of signals in /proc/PID/status: `field` is SigBlk, SigIgn, SigCgt, SigPnd or ShdPnd."""
-    for line in _proc(pid, "status").read_text().splitlines():
-        name, _, value = line.partition(":")
-        if name == field:
-            mask = int(value, 16)
-            return {number for number in range(1, 65) if mask >> (number - 1) & 1}
-    raise LookupError(f"/proc/{pid}/status has no line {field}")
+    mask = int(status(pid)[field], 16)
+    return {number for number in range(1, 65) if mask >> (number - 1) & 1}
+
+
+def tracer(pid: int) -> int:
+    """The process that traces this one; 0 if none does."""
+    return int(status(pid)["TracerPid"])
+
+
+def status(pid: int) -> dict[str, str]:
+    """The lines of /proc/PID/status, by their names."""
+    lines = _proc(pid, "status").read_text(errors="replace").split("\n")
+    return {name: value.strip() for name, _, value in (line.partition(":") for line in lines)}
 
 
 def signal_name(number: int) -> str:
@@ -191,6 +198,23 @@ def posix_timers(pid: int) -> int:
         return sum(line.startswith("ID:") for line in timers.splitlines())
     except FileNotFoundError:  # a kernel without CONFIG_CHECKPOINT_RESTORE
         return 0
+
+
+def limits(pid: int) -> dict[str, str]:
+    """The limits of a process (getrlimit(2)) by their names: soft, hard and unit."""
+    return parse_limits(content(pid, "limits"))
+
+
+def parse_limits(text: str) -> dict[str, str]:
+    """Read the text of /proc/PID/limits, which is in columns."""
+    _head, *lines = text.splitlines()
+    width = 26
+    return {line[:width].strip(): " ".join(line[width:].split()) for line in lines}
+
+
+def content(pid: int, name: str) -> str:
+    """The text of a file in /proc/PID."""
+    return _proc(pid, name).read_text(errors="replace").strip()
 
 
 def executable(pid: int) -> Path:

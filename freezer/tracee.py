@@ -13,17 +13,21 @@ import shutil
 import signal
 import subprocess
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext, suppress
 from typing import IO, Protocol
 
-from freezer import procfs, ptrace
+from freezer import daemons, procfs, ptrace
 from freezer.errors import CannotFreeze, Unsupported
 
 # Selector of 64-bit user code (__USER_CS, arch/x86/include/asm/segment.h).
 USER_CODE_SEGMENT = 0x33
 SYSCALL_INSTRUCTION = b"\x0f\x05"
 _NOWHERE = 0  # an address that no program may map (vm.mmap_min_addr)
+# The signals by which an instruction fails.
+_FAULTS = (signal.SIGILL, signal.SIGBUS, signal.SIGFPE, signal.SIGSEGV)
+# How long a function of a library may take that has next to nothing to do.
+FUNCTION_SECONDS = 10.0
 
 # How much of the program's output is kept to be shown when it fails.
 OUTPUT_LIMIT = 64 * 1024
@@ -89,10 +93,8 @@ class Tracee:
         for name, value in zip(("rdi", "rsi", "rdx", "r10", "r8", "r9"), arguments, strict=False):
             setattr(registers, name, value)
         ptrace.set_registers(self.pid, registers)
-        ptrace.single_step(self.pid)
-        status = os.waitpid(self.pid, 0)[1]
-        if not os.WIFSTOPPED(status):
-            raise CannotFreeze("the program ended while it was examined")
+        behind = instruction + len(SYSCALL_INSTRUCTION)
+        self._run_until(behind, ptrace.single_step, f"system call {number}")
         result = ptrace.get_registers(self.pid).rax
         ptrace.set_registers(self.pid, saved)
         if result >= 2**64 - 4095:
@@ -100,10 +102,12 @@ class Tracee:
             raise OSError(error, f"system call {number} in the program: {os.strerror(error)}")
         return result
 
-    def call_function(self, address: int, stack: int, *arguments: int) -> None:
+    def call_function(
+        self, address: int, stack: int, *arguments: int, seconds: float = FUNCTION_SECONDS
+    ) -> None:
         """Have the stopped process run one function of its own, with memory below `stack`.
 
-        Raises CannotFreeze where it does not return.
+        Raises CannotFreeze where it does not return within `seconds`.
         """
         saved = ptrace.get_registers(self.pid)
         registers = ptrace.get_registers(self.pid)
@@ -114,12 +118,41 @@ class Tracee:
         for name, value in zip(("rdi", "rsi", "rdx", "rcx"), arguments, strict=False):
             setattr(registers, name, value)
         ptrace.set_registers(self.pid, registers)
-        ptrace.resume(self.pid)
-        status = os.waitpid(self.pid, 0)[1]
         # Nothing is mapped where it returns to: the signal for that, which it never gets, stops it.
-        if not os.WIFSTOPPED(status) or ptrace.get_registers(self.pid).rip != _NOWHERE:
-            raise CannotFreeze(f"the program failed in its function at {address:#x}")
+        self._run_until(_NOWHERE, ptrace.resume, f"its function at {address:#x}", seconds)
         ptrace.set_registers(self.pid, saved)
+
+    def _run_until(
+        self, end: int, go_on: Callable[[int], None], what: str, seconds: float | None = None
+    ) -> None:
+        """Let the process run by `go_on` until it stops with its next instruction at `end`.
+
+        A signal that somebody sends it in the meantime is dropped, since the process will not
+        live to handle it. Raises CannotFreeze where it ends, fails or takes longer than `seconds`.
+        """
+        deadline = None if seconds is None else time.monotonic() + seconds
+        while ptrace.get_registers(self.pid).rip != end:
+            go_on(self.pid)
+            status = self._wait_until(deadline)
+            if status is None:
+                raise CannotFreeze(f"the program is still in {what} after {seconds:g} seconds")
+            if not os.WIFSTOPPED(status):
+                raise CannotFreeze("the program ended while it was examined")
+            has_failed = os.WSTOPSIG(status) in _FAULTS
+            if has_failed and ptrace.get_registers(self.pid).rip != end:
+                name = procfs.signal_name(os.WSTOPSIG(status))
+                raise CannotFreeze(f"the program failed in {what} with {name}")
+
+    def _wait_until(self, deadline: float | None) -> int | None:
+        """What has become of the running process (waitpid(2)); None if nothing until then."""
+        if deadline is None:
+            return os.waitpid(self.pid, 0)[1]
+        while time.monotonic() < deadline:
+            waited, status = os.waitpid(self.pid, os.WNOHANG)
+            if waited:
+                return status
+            time.sleep(ANSWER_SECONDS)
+        return None
 
     def resume(self, number: int = 0) -> None:
         """Let the process run on, delivering the signal `number` to it unless 0."""
@@ -239,15 +272,41 @@ def started(
     kernel puts it.
 
     Its three standard streams are pipes, as under a web server, its signal state is a fresh
-    program's, and its session is its own, so that what it starts ends with it.
+    program's, and its session is its own, so that what it starts ends with it. A daemon, which
+    leaves both its parent and its session, becomes a child of the freezer, and ends as well.
     """
     program = shutil.which(command[0])
     if program is None:
         raise CannotFreeze(f"there is no program {command[0]!r} that can be executed")
+    with daemons.adopted():
+        process = _start(program, [name or program, *command[1:]], environment, folder, answers)
+        try:
+            assert process.stdin is not None
+            process.stdin.close()
+            status = os.waitpid(process.pid, 0)[1]
+            if not os.WIFSTOPPED(status):
+                raise CannotFreeze(f"{program} was killed as it started")
+            ptrace.set_options(
+                process.pid, ptrace.O_EXITKILL | ptrace.O_TRACEEXEC | ptrace.O_TRACESYSGOOD
+            )
+            if ptrace.get_registers(process.pid).cs != USER_CODE_SEGMENT:
+                raise Unsupported(f"{program} is not a 64-bit program")
+            yield Tracee(process, answers)
+        finally:
+            _end(process)
+
+
+def _start(
+    program: str,
+    arguments: Sequence[str],
+    environment: Mapping[str, str],
+    folder: str | None,
+    answers: Answers | None,
+) -> "subprocess.Popen[bytes]":
     try:
         with _unlimited_stack(), nullcontext() if answers is None else _fixed_layout():
-            process = subprocess.Popen(
-                [name or program, *command[1:]],
+            return subprocess.Popen(
+                arguments,
                 executable=program,
                 env=environment,
                 cwd=folder,
@@ -266,20 +325,6 @@ def started(
         ) from error
     except OSError as error:
         raise CannotFreeze(f"cannot execute {program}: {error.strerror}") from error
-    try:
-        assert process.stdin is not None
-        process.stdin.close()
-        status = os.waitpid(process.pid, 0)[1]
-        if not os.WIFSTOPPED(status):
-            raise CannotFreeze(f"{program} was killed as it started")
-        ptrace.set_options(
-            process.pid, ptrace.O_EXITKILL | ptrace.O_TRACEEXEC | ptrace.O_TRACESYSGOOD
-        )
-        if ptrace.get_registers(process.pid).cs != USER_CODE_SEGMENT:
-            raise Unsupported(f"{program} is not a 64-bit program")
-        yield Tracee(process, answers)
-    finally:
-        _end(process)
 
 
 def _become_tracee() -> None:

@@ -6,13 +6,23 @@ cannot be frozen.
 """
 
 import asyncio
-from collections.abc import Awaitable, Callable, Iterator, MutableMapping
-from typing import Any
+import os
+import signal
+import sys
+from collections.abc import Awaitable, Callable, Coroutine, Iterable, Iterator, MutableMapping
+from contextlib import suppress
+from types import FrameType
+from typing import Any, TypeVar
 
 from nativecgi.cgi import log, report
+from nativecgi.encode import OF_THE_CONNECTION
+from nativecgi.failures import related
+from nativecgi.interrupts import taken_by
 from nativecgi.latebody import LateBody
 from nativecgi.request import Request
 from nativecgi.response import Handler, Response
+
+T = TypeVar("T")
 
 Message = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[Message]]
@@ -32,7 +42,10 @@ def from_asgi(app: ASGIApplication) -> Handler:
     """A handler that has an ASGI application answer: `run(from_asgi(app))` is a program.
 
     Each request has an event loop of its own, with the application's lifespan around it. The
-    process ends when the application has returned, so after its background tasks.
+    process ends when the application has returned, so after its background tasks. These take the
+    time that they want: the handler's limit ends with the answer.
+
+    Header fields about the connection, such as Transfer-Encoding, are left out of the answer.
 
     What the application raises is a failure of the handler, and so is a start-up that fails.
     """
@@ -62,20 +75,23 @@ class _Conversation:
         self._app = app
         self._request = request
         self._runner = asyncio.Runner()
+        self._alarm = _Alarm(self._runner.get_loop())
         self._lifespan = _Lifespan(app)
         self._channel = _Channel(request)
         self._task: asyncio.Task[None] | None = None
         self._first: Message = {}
         self._is_closed = False
+        self._interruption: BaseException | None = None  # that has to be raised yet
+        self._interruptions: list[BaseException] = []
 
     def response(self) -> Response:
         """Run the application until it has sent a piece; raises what it raises."""
-        loop = self._runner.get_loop()
-        loop.run_until_complete(self._lifespan.startup())
+        self._run(self._lifespan.startup())
         scope = {**_scope(self._request), "state": self._lifespan.state.copy()}
-        self._task = loop.create_task(self._channel.call(self._app, scope))
+        call = self._channel.call(self._app, scope)
+        self._task = self._runner.get_loop().create_task(call)
         start = self._next_message()
-        headers = [_field(name, value) for name, value in start.get("headers", ())]
+        headers = _end_to_end(_field(name, value) for name, value in start.get("headers", ()))
         self._first = self._next_message()
         if self._first.get("more_body"):
             self._channel.keep_body(self._request.limits.max_form)
@@ -95,28 +111,97 @@ class _Conversation:
         if self._is_closed:
             return
         self._is_closed = True
-        loop = self._runner.get_loop()
         try:
             if self._task is not None:
-                loop.run_until_complete(self._channel.end(self._task))
-                self._report(self._task)
-            if (failure := loop.run_until_complete(self._lifespan.shutdown())) is not None:
+                self._end(self._task)
+        finally:
+            self._shut_down()
+
+    def _end(self, task: "asyncio.Task[None]") -> None:
+        try:
+            self._run(self._channel.end(task))
+        except BaseException:
+            task.cancel()
+            self._run(_ended(task))
+            raise
+        finally:
+            self._report(task)
+
+    def _shut_down(self) -> None:
+        try:
+            if (failure := self._run(self._lifespan.shutdown())) is not None:
                 log(report(failure, self._request.env, " (in the application's shutdown)"))
         finally:
-            self._runner.close()
+            with taken_by(_ignore):
+                self._alarm.close()
+                self._runner.close()
 
     def _next_message(self) -> Message:
-        return self._runner.get_loop().run_until_complete(self._channel.next_message())
+        return self._run(self._channel.next_message())
+
+    def _run(self, work: Coroutine[Any, Any, T]) -> T:
+        """Run the loop until `work` is done, or a signal breaks it off: that is raised here."""
+        loop = self._runner.get_loop()
+        task = loop.create_task(work)
+        task.add_done_callback(lambda _task: loop.stop())
+        with taken_by(self._interrupt):
+            while not (task.done() or self._interruption):
+                loop.run_forever()
+        if self._interruption:
+            failure, self._interruption = self._interruption, None
+            if not task.cancel() and not task.cancelled():
+                task.exception()  # it is known: asyncio need not log it
+            raise failure
+        return task.result()
+
+    def _interrupt(self, failure: BaseException, frame: FrameType | None) -> None:
+        """Have the loop stop; and if it is the application that is at work, break that off."""
+        self._interruption = failure
+        self._interruptions.append(failure)
+        loop = self._runner.get_loop()
+        loop.call_soon_threadsafe(loop.stop)
+        if loop.is_running() and not _is_of_the_loop(frame):
+            raise failure
 
     def _report(self, task: "asyncio.Task[None]") -> None:
         """Log a failure that came after the answer, or after the client had gone."""
-        failure = None if task.cancelled() else task.exception()
-        if failure and not self._channel.has_failed and not _is_disconnection(failure):
+        failure = task.exception() if task.done() and not task.cancelled() else None
+        if failure and not self._channel.has_failed and not self._is_known(failure):
             log(report(failure, self._request.env, " (after the answer)"))
+
+    def _is_known(self, failure: BaseException) -> bool:
+        """Whether it comes of the client's leaving, or of a signal that is raised anyway."""
+        known = set(map(id, self._interruptions))
+        return any(
+            isinstance(it, ClientDisconnectedError) or id(it) in known for it in related(failure)
+        )
 
     def _is_head(self) -> bool:
         """Whether the answer may be without the body that its length would have been that of."""
         return self._request.env.get("REQUEST_METHOD") == "HEAD"
+
+
+class _Alarm:
+    """Wakes a loop when a signal comes.
+
+    Python runs a signal's handler when the loop goes on, and one that comes in the moment before
+    the loop sleeps does not wake it.
+    """
+
+    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
+        self._loop = loop
+        self._reader, self._writer = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
+        loop.add_reader(self._reader, os.read, self._reader, 4096)
+        self._before = -1
+        with suppress(ValueError):  # of a thread that is not the main one, which gets no signals
+            self._before = signal.set_wakeup_fd(self._writer, warn_on_full_buffer=False)
+
+    def close(self) -> None:
+        with suppress(ValueError):
+            signal.set_wakeup_fd(self._before)
+        self._loop.remove_reader(self._reader)
+        os.close(self._reader)
+        os.close(self._writer)
 
 
 class _Channel:
@@ -263,7 +348,7 @@ def _scope(request: Request) -> dict[str, Any]:
         "type": "http",
         "asgi": _VERSIONS.copy(),
         "http_version": _HTTP_VERSIONS.get(env.get("SERVER_PROTOCOL", ""), "1.1"),
-        "method": env.get("REQUEST_METHOD", "GET").upper(),
+        "method": (env.get("REQUEST_METHOD") or "GET").upper(),
         "scheme": request.scheme,
         # The whole path: the application's part is behind the root path.
         "path": _bytes(request.script_name + request.path).decode("utf-8", "replace") or "/",
@@ -293,8 +378,33 @@ def _bytes(text: str) -> bytes:
     return text.encode("utf-8", "surrogateescape")
 
 
-def _is_disconnection(failure: BaseException | None) -> bool:
-    """Whether it is what `send` has raised, or was raised because of that."""
-    while failure is not None and not isinstance(failure, ClientDisconnectedError):
-        failure = failure.__cause__ or failure.__context__
-    return failure is not None
+def _end_to_end(fields: Iterable[tuple[str, str]]) -> list[tuple[str, str]]:
+    """The fields that are not about a connection (RFC 9110 7.6.1): CGI has none to the client."""
+    fields = list(fields)
+    dropped = set(OF_THE_CONNECTION)
+    for name, value in fields:
+        if name.lower() == "connection":
+            dropped.update(option.strip().lower() for option in value.split(","))
+    return [pair for pair in fields if pair[0].lower() not in dropped]
+
+
+async def _ended(task: "asyncio.Task[None]") -> None:
+    await asyncio.wait({task})
+
+
+def _is_of_the_loop(frame: FrameType | None) -> bool:
+    """Whether it is the event loop that is at work there, and not an application."""
+    while frame is not None:
+        module = frame.f_globals.get("__name__", "")
+        package = module.partition(".")[0]
+        if package == "asyncio" or module == __name__:
+            return True
+        # Both use the standard library: who called it counts.
+        if package not in sys.stdlib_module_names:
+            return False
+        frame = frame.f_back
+    return False
+
+
+def _ignore(_failure: BaseException, _frame: FrameType | None) -> None:
+    """What is closing comes to its end without."""

@@ -6,9 +6,11 @@ import sys
 from typing import BinaryIO
 
 from nativecgi.errors import HTTPError
+from nativecgi.waiting import await_ready
 
 # How much is asked for at a time, in bytes: a read has the memory for all that it might give.
 _PIECE = 1024 * 1024
+_FORGOTTEN = 64 * 1024  # bytes that are read at a time where nobody wants them
 
 
 class IncompleteBodyError(HTTPError, OSError):
@@ -53,7 +55,7 @@ class BodyReader(io.RawIOBase):
         if size == 0:
             return 0
         try:
-            count = os.readv(self._descriptor, [memoryview(buffer)[:size]])
+            count = self._read(memoryview(buffer)[:size])
         except OSError:  # the client has gone, or there is no standard input
             self._is_announced, count = True, 0
         if count == 0:
@@ -66,12 +68,20 @@ class BodyReader(io.RawIOBase):
     def drain(self, limit: int) -> None:
         """Read on and forget, up to `limit` bytes, what the handler left unread."""
         self._is_drained = True
+        buffer = memoryview(bytearray(min(self._left, limit, _FORGOTTEN)))
         while self._left > 0 and limit > 0:
-            data = os.read(self._descriptor, min(self._left, limit, 65536))
-            if not data:
+            count = self._read(buffer[: min(self._left, limit)])
+            if not count:
                 return
-            self._left -= len(data)
-            limit -= len(data)
+            self._left -= count
+            limit -= count
+
+    def _read(self, buffer: memoryview) -> int:
+        while True:
+            try:
+                return os.readv(self._descriptor, [buffer])
+            except BlockingIOError:
+                await_ready(self._descriptor, to_write=False)
 
 
 def read_whole(body: BinaryIO, length: int | None, limit: int) -> bytes:

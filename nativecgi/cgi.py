@@ -4,7 +4,7 @@ import html
 import io
 import sys
 import traceback
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from typing import BinaryIO
 
@@ -16,7 +16,7 @@ from nativecgi.errors import HTTPError
 from nativecgi.limits import Limits, in_force
 from nativecgi.request import Request, content_length
 from nativecgi.response import Handler, Response, answered, error, refusal
-from nativecgi.send import Streamed, close
+from nativecgi.send import Streamed, close, close_source
 
 # How much of an unread body is read and forgotten, in bytes; a client that sends more finds its
 # connection closed. It is what the documented configurations let through.
@@ -41,6 +41,7 @@ def exchange(
     omit_body, nph = _form(env)
     is_timed = False
     left = 0.0
+    output: bytes | Streamed = b""
     try:
         length = content_length(env)
     except HTTPError as failure:
@@ -58,12 +59,14 @@ def exchange(
     except BaseException as failure:
         if is_timed:
             deadline.stop()
+        if isinstance(output, Streamed):  # the time was over just then
+            close_source(output)
         output = failed(failure, env)
     if raw:
         drain(raw)
     # Pieces are still to be made; all else is the client's time.
     if left and isinstance(output, Streamed) and output.rest is not None:
-        deadline.start(left)
+        output.seconds = left
     return output
 
 
@@ -109,15 +112,32 @@ def log(text: str) -> None:
 def report(failure: BaseException, env: Mapping[str, str], note: str = "") -> str:
     """One line that names the request and the failure, and the traceback after it, indented.
 
-    What comes from the client cannot make it look like another line of the log.
+    What comes from the client cannot make it look like another line of the log. Raises nothing:
+    of an exception that `traceback` cannot show there is what can be had.
     """
     path = env.get("SCRIPT_NAME", "") + env.get("PATH_INFO", "")
     request = ascii(f"{env.get('REQUEST_METHOD')} {path}")[1:-1]
-    summary = ascii("".join(traceback.format_exception_only(failure)).strip())[1:-1]
-    trace = "".join(traceback.format_exception(failure)).split("\n")
-    lines = [f"nativecgi: {request}: {summary}{note}"]
+    try:
+        summary = "".join(traceback.format_exception_only(failure)).strip()
+        trace = "".join(traceback.format_exception(failure)).split("\n")
+    except Exception as another:  # an attribute of the failure's own class has failed, say
+        summary = type(failure).__name__
+        trace = [
+            f"its traceback cannot be shown: {type(another).__name__}",
+            *_functions(failure),
+        ]
+    lines = [f"nativecgi: {request}: {ascii(summary)[1:-1]}{note}"]
     lines += [f"  {line.translate(_ESCAPED)}" for line in trace if line]
     return "\n".join(lines) + "\n"
+
+
+def _functions(failure: BaseException) -> Iterator[str]:
+    """The functions that an exception has gone through, without anything of its own."""
+    trace = failure.__traceback__
+    while trace is not None:
+        code = trace.tb_frame.f_code
+        yield f'  File "{code.co_filename}", line {trace.tb_lineno}, in {code.co_name}'
+        trace = trace.tb_next
 
 
 def _form(env: Mapping[str, str]) -> tuple[bool, str | None]:
@@ -140,7 +160,7 @@ def _start_deadline(env: Mapping[str, str], limits: Limits | None) -> bool:
 
 
 def _error_page(failure: BaseException, text: str, env: Mapping[str, str]) -> Response:
-    status = 504 if isinstance(failure, deadline.TimeLimitError) else 500
+    status = 504 if deadline.is_due_to_limit(failure) else 500
     if env.get("NATIVECGI_DEBUG") != "1":
         return error(status)
     shown = html.escape(text.encode("utf-8", "backslashreplace").decode())

@@ -9,49 +9,101 @@ from types import FrameType, ModuleType
 from typing import Any
 from weakref import WeakSet
 
-# Those to which a program has given a seed: it wants their sequence in every process.
-_seeded: "WeakSet[Any]" = WeakSet()
+from nativecgi import mersenne
+
+# Those to which a program has given a seed or a state: it wants their sequence in every process.
+_given: "WeakSet[Any]" = WeakSet()
+# What getstate has told of others. Whoever sets it again wants no sequence of their own.
+_own_states: set[int] = set()
 _LARGEST_SEED = 2**64
 
 
 def watch() -> None:
-    """Note from now on, in a build, which generators of `random` are given a seed."""
+    """Note from now on, in a build, which generators of `random` are given a seed or a state."""
     import random
 
-    seed = random.Random.seed
+    seed, getstate, setstate = (getattr(random.Random, name) for name in _WATCHED)
 
-    def noted(self: random.Random, *arguments: Any, **named: Any) -> None:
+    def noted_seed(self: random.Random, *arguments: Any, **named: Any) -> None:
         seed(self, *arguments, **named)
         given = arguments[0] if arguments else named.get("a")
-        (_seeded.discard if given is None else _seeded.add)(self)
+        (_given.discard if given is None else _given.add)(self)
 
-    noted.__wrapped__ = seed  # type: ignore[attr-defined]
-    random.Random.seed = noted  # type: ignore[method-assign]
+    def noted_getstate(self: random.Random) -> Any:
+        state = getstate(self)
+        if self not in _given:
+            _own_states.add(hash(state))
+        return state
+
+    def noted_setstate(self: random.Random, state: Any) -> None:
+        setstate(self, state)
+        (_given.discard if hash(state) in _own_states else _given.add)(self)
+
+    for name, noted in zip(_WATCHED, (noted_seed, noted_getstate, noted_setstate), strict=True):
+        noted.__wrapped__ = getattr(random.Random, name)  # type: ignore[attr-defined]
+        setattr(random.Random, name, noted)
+    # The module's function is a method of its generator, and has been since before the watch.
+    random.getstate = random._inst.getstate
+
+
+_WATCHED = ("seed", "getstate", "setstate")
 
 
 def self_seeded() -> list[Any]:
-    """Every random.Random that has seeded itself; ends the watch.
+    """Every generator of `random` and `_random` that has seeded itself; ends the watch.
 
     A `random` that nothing but the watch has imported is forgotten: whoever imports it in a
     process gets a new one.
     """
     import random
 
-    random.Random.seed = random.Random.seed.__wrapped__  # type: ignore[attr-defined,method-assign]
-    found = _generators(random.Random, random.SystemRandom)
+    for name in _WATCHED:
+        setattr(random.Random, name, getattr(random.Random, name).__wrapped__)
+    random.getstate = random._inst.getstate
+    found = list(_self_seeded(random))
     if not _is_used(random):
         del sys.modules["random"]
         found.remove(random._inst)
     return found
 
 
-def _generators(kind: type, stateless: type) -> list[Any]:
+def _generators(random: ModuleType) -> Iterator[Any]:
     # type(), since an object may claim another class, or fail when it is asked for it.
-    return [
-        it
-        for it in gc.get_objects()
-        if issubclass(type(it), kind) and not issubclass(type(it), stateless) and it not in _seeded
-    ]
+    base = random.Random.__base__
+    for it in gc.get_objects():
+        if issubclass(type(it), base) and not issubclass(type(it), random.SystemRandom):
+            yield it
+    if not base.__flags__ & _IS_TRACKED:
+        yield from _untracked(base)
+
+
+_IS_TRACKED = 1 << 14  # Py_TPFLAGS_HAVE_GC
+
+
+def _untracked(kind: type) -> Iterator[Any]:
+    """Objects of a type that the garbage collector does not list: what it lists refers to them.
+
+    It does not list dictionaries and tuples either in which there are only such objects.
+    """
+    found: dict[int, Any] = {}
+    holders, passed = gc.get_objects(), set[int]()
+    while holders:
+        for it in gc.get_referents(holders.pop()):
+            if type(it) is kind:
+                found[id(it)] = it
+            elif type(it) in (dict, tuple) and not gc.is_tracked(it) and id(it) not in passed:
+                passed.add(id(it))
+                holders.append(it)
+    yield from found.values()
+
+
+def _self_seeded(random: ModuleType) -> Iterator[Any]:
+    for it in _generators(random):
+        if issubclass(type(it), random.Random):
+            if it not in _given:
+                yield it
+        elif not mersenne.is_given(it.getstate()[:-1]):
+            yield it
 
 
 def _is_used(module: ModuleType) -> bool:
@@ -71,17 +123,39 @@ def numpy_renewals(module: ModuleType) -> Iterator[Callable[[], None]]:
     """For each generator of numpy.random that has seeded itself, what seeds it anew.
 
     numpy draws 128 bits for a seed, and does not tell them from bits that it was given: a given
-    seed has to be below 2**64 to be kept.
+    seed has to be below 2**64 to be kept. Of a Mersenne Twister, which may be seeded without numpy
+    keeping the seed (numpy.random.seed), or be given a state, the state itself tells.
     """
-    for it in gc.get_objects():
-        if issubclass(type(it), module.BitGenerator) and it.seed_seq is not None:
-            entropy = it.seed_seq.entropy
-            if isinstance(entropy, int) and entropy >= _LARGEST_SEED:
-                yield partial(_renew_bits, it)
+    found = [it for it in gc.get_objects() if issubclass(type(it), module.BitGenerator)]
+    states = [it for it in gc.get_objects() if issubclass(type(it), module.RandomState)]
+    for generator in found:
+        if _has_seeded(generator, module.MT19937):
+            yield partial(_renew_bits, generator)
+            for state in states:
+                if state._bit_generator is generator:
+                    yield partial(_renew_normals, state)
+
+
+def _has_seeded(generator: Any, twister: type) -> bool:
+    """Whether it has seeded itself."""
+    sequence = generator.seed_seq
+    if sequence is not None:
+        entropy = sequence.entropy
+        if not isinstance(entropy, int) or entropy < _LARGEST_SEED:
+            return False
+    if not issubclass(type(generator), twister):
+        return sequence is not None
+    origin = () if sequence is None else twister(sequence).state["state"]["key"]
+    return not mersenne.is_given(generator.state["state"]["key"], origin)
 
 
 def _renew_bits(generator: Any) -> None:
     generator.state = type(generator)().state
+
+
+def _renew_normals(state: Any) -> None:
+    """Drop the second of two normal numbers that were made at once."""
+    state.set_state({**state.get_state(legacy=False), "has_gauss": 0, "gauss": 0.0})
 
 
 def with_own_sequence(generate: Callable[[], tuple[bytes, int]]) -> Callable[[], tuple[bytes, int]]:

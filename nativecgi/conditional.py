@@ -40,6 +40,8 @@ def select(response: Response, env: Mapping[str, str]) -> Response:
         return response
     response.headers = pairs(response.headers)  # they may be an iterator
     fields = {lower_name(name): value for name, value in response.headers}
+    if "location" in fields:  # a local redirect: conditions are for what the server has there
+        return response
     status = _evaluated(env, fields.get("etag", ""), parse_date(fields.get("last-modified", "")))
     if status == 412:
         close(response.body)

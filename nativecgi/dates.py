@@ -40,11 +40,14 @@ def parse_date(text: str) -> int | None:
             day, hour, minute, second = (
                 int(match[name]) for name in ("day", "hour", "minute", "second")
             )
+            # A leap second (RFC 9110 5.6.7) has no number: it is that of the second after it.
+            is_leap = second == 60
             try:
-                date = datetime(_year(match["year"]), month, day, hour, minute, second, tzinfo=UTC)
+                year = _year(match["year"])
+                date = datetime(year, month, day, hour, minute, second - is_leap, tzinfo=UTC)
             except ValueError:  # there is no such day or no such time on it
                 return None
-            return int(date.timestamp())
+            return int(date.timestamp()) + is_leap
     return None
 
 

@@ -3,7 +3,9 @@
 import faulthandler
 import signal
 from types import FrameType
-from typing import NoReturn
+
+from nativecgi.failures import related
+from nativecgi.interrupts import interrupt
 
 # Seconds until a handler that does not let itself be interrupted is ended with its process.
 _GRACE = 1
@@ -33,5 +35,10 @@ def stop() -> float:
     return left
 
 
-def _raise(_signal: int, _frame: FrameType | None) -> NoReturn:
-    raise TimeLimitError("the handler has run for longer than it may")
+def is_due_to_limit(failure: BaseException) -> bool:
+    """Whether it is a TimeLimitError, or has come of one: in a group of tasks, or by `from`."""
+    return any(isinstance(it, TimeLimitError) for it in related(failure))
+
+
+def _raise(_signal: int, frame: FrameType | None) -> None:
+    interrupt(TimeLimitError("the handler has run for longer than it may"), frame)

@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any, BinaryIO
 
 from nativecgi.dates import format_date
+from nativecgi.errors import require_status
 from nativecgi.headers import lower_name, pairs
 from nativecgi.response import Body, Response, phrase
 from nativecgi.send import Streamed, chunk, close, file_length
@@ -19,7 +20,7 @@ _WITHOUT_LENGTH = frozenset((204, 304))
 _ONCE = ("content-type", "content-length", "location")
 _PIECE = 64 * 1024  # bytes of a file that is none of the file system's, such as a pipe
 # Fields about the connection are between the server and its client (RFC 3875 6.3.4).
-_OF_THE_CONNECTION = frozenset(
+OF_THE_CONNECTION = frozenset(
     ("connection", "keep-alive", "status", "te", "trailer", "transfer-encoding", "upgrade")
 )
 # RFC 9110 5.5: CR, LF and NUL could add fields or a body, and no other control but HTAB is valid.
@@ -40,11 +41,7 @@ def encode(
     the first piece raises.
     """
     status = response.status
-    if not isinstance(status, int):
-        raise TypeError(f"a status is an int, not {type(status).__name__}")
-    # A server takes 1xx for itself, and a program's status has three digits (RFC 3875 6.3.3).
-    if not 200 <= status <= 599:
-        raise ValueError(f"{status} is not the status of an answer: 200 to 599 are")
+    require_status(status)
     media_type, body, length = _typed_body(response.body)
     fields = pairs(response.headers)
     names = [lower_name(name) for name, _value in fields]
@@ -149,7 +146,7 @@ def _local_redirect(fields: list[tuple[str, str]], body: object, nph: str | None
 
 def _require_allowed(names: list[str]) -> None:
     for name in names:
-        if name in _OF_THE_CONNECTION:
+        if name in OF_THE_CONNECTION:
             raise ValueError(f"the header field {name} is the server's to send")
         if name in _ONCE and names.count(name) > 1:
             raise ValueError(f"the header field {name} is there twice")

@@ -1,19 +1,31 @@
 """Files as answers."""
 
-import mimetypes
+import errno
 import os
 import stat
 import time
 from collections.abc import Iterator
+from functools import partial
+from typing import BinaryIO
 from urllib.parse import quote
 
 from nativecgi.dates import format_date
 from nativecgi.errors import HTTPError
 from nativecgi.headers import HeaderFields, lower_name, pairs
+from nativecgi.mediatypes import media_type
 from nativecgi.response import Response
+from nativecgi.send import file_length
 
-# Of Python's own table alone: the build machine's files would make a difference.
-_TYPES = mimetypes.MimeTypes(filenames=())
+# What an error of open(2) says where the path is at fault. Others are the machine's: descriptors
+# that are used up, a disk that fails.
+_NO_FILE = frozenset(
+    (
+        *(errno.ENOENT, errno.ENOTDIR, errno.EISDIR, errno.ELOOP, errno.ENAMETOOLONG),
+        *(errno.EACCES, errno.EPERM, errno.ENXIO, errno.ENODEV),
+    )
+)
+# A folder on the way, of which nothing needs to be read.
+_FOLDER = os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC
 # A name in quotes (RFC 9110 5.6.4), and what RFC 8187 3.2.1 has plain in any other.
 _QUOTABLE = frozenset(map(chr, range(32, 127))) - {'"', "\\"}
 
@@ -33,67 +45,86 @@ def file(
     is one below that folder, may come from a client, and does not lead out of it, not by a
     symbolic link either. `download` is the name under which a browser is to save it.
 
-    Raises HTTPError (404) where there is no such regular file, or where it may not be read.
+    A file that does not know its length, such as those in /proc and /sys, is sent to its end, and
+    has none of these fields.
+
+    Raises HTTPError (404) where there is no such regular file, or where it may not be read, and
+    OSError where the machine is at fault.
     """
     given = pairs(headers)
     names = {lower_name(name) for name, _value in given}
+    opened = _opened(path, root)
     try:
-        if root is None:
-            opened = open(path, "rb", opener=_open)  # noqa: SIM115
-        else:
-            opened = open(_below(root, path), "rb", opener=_open_resolved)  # noqa: SIM115
-    except (OSError, ValueError) as error:
-        raise HTTPError(404) from error
-    status = os.fstat(opened.fileno())
-    if not stat.S_ISREG(status.st_mode):
+        status = os.fstat(opened.fileno())
+        if not stat.S_ISREG(status.st_mode):
+            raise HTTPError(404)
+        is_measured = file_length(opened) is not None
+    except BaseException:
         opened.close()
-        raise HTTPError(404)
-    own = _fields(os.fspath(path), content_type, status, download)
+        raise
+    own = _fields(os.fspath(path), content_type, status if is_measured else None, download)
     return Response(opened, 200, given + [pair for pair in own if pair[0].lower() not in names])
 
 
-def _below(root: str | os.PathLike[str], path: str | os.PathLike[str]) -> str:
+def _opened(path: str | os.PathLike[str], root: str | os.PathLike[str] | None) -> BinaryIO:
+    try:
+        if root is None:
+            return open(path, "rb", opener=_open)
+        top = os.path.realpath(root)
+        return open(_below(top, path), "rb", opener=partial(_open_below, top))
+    except ValueError as error:  # it cannot be a path
+        raise HTTPError(404) from error
+    except OSError as error:
+        if error.errno in _NO_FILE:
+            raise HTTPError(404) from error
+        raise
+
+
+def _below(top: str, path: str | os.PathLike[str]) -> str:
+    """Where `path` leads from the folder `top`; raises ValueError where that is not below it."""
     if os.fspath(path).rpartition("/")[2] in ("", ".", ".."):
         raise ValueError(f"{path!r} is the path of a folder")
-    top = os.path.realpath(root)
     real = os.path.realpath(os.path.join(top, os.fspath(path).lstrip("/")))
     if os.path.commonpath([top, real]) != top:
-        raise ValueError(f"{path!r} is not below {root!r}")
+        raise ValueError(f"{path!r} is not below {top!r}")
     return real
 
 
-def _open(path: str, flags: int) -> int:
+def _open(path: str, flags: int, folder: int | None = None) -> int:
     """Without waiting for a writer, where it is a FIFO."""
-    return os.open(path, flags | os.O_NONBLOCK)
+    try:
+        return os.open(path, flags | os.O_NONBLOCK, dir_fd=folder)
+    except BlockingIOError:  # a regular file of which somebody has a lease (fcntl(2)), as Samba has
+        return os.open(path, flags, dir_fd=folder)
 
 
-def _open_resolved(path: str, flags: int) -> int:
-    """What is a link now was none when the path was looked at."""
-    return _open(path, flags | os.O_NOFOLLOW)
+def _open_below(top: str, path: str, flags: int) -> int:
+    """Step by step from the folder `top`, through no link: the path had none when it was resolved.
+
+    openat2(2) has RESOLVE_BENEATH for this, which Python cannot call.
+    """
+    *parents, name = path[len(top) :].lstrip("/").split("/")
+    folder = os.open(top, _FOLDER)
+    try:
+        for parent in parents:
+            outer, folder = folder, os.open(parent, _FOLDER | os.O_NOFOLLOW, dir_fd=folder)
+            os.close(outer)
+        return _open(name or ".", flags | os.O_NOFOLLOW, folder)
+    finally:
+        os.close(folder)
 
 
 def _fields(
-    path: str, content_type: str, status: os.stat_result, download: str
+    path: str, content_type: str, status: os.stat_result | None, download: str
 ) -> Iterator[tuple[str, str]]:
-    yield "Content-Type", content_type or _guessed(path)
-    # Not in the future, where a clock has been wrong (RFC 9110 8.8.2.1).
-    yield "Last-Modified", format_date(min(status.st_mtime, time.time()))
-    yield "ETag", f'"{status.st_mtime_ns:x}-{status.st_size:x}"'
-    yield "Accept-Ranges", "bytes"
+    yield "Content-Type", content_type or media_type(path)
+    if status is not None:
+        # Not in the future, where a clock has been wrong (RFC 9110 8.8.2.1).
+        yield "Last-Modified", format_date(min(status.st_mtime, time.time()))
+        yield "ETag", f'"{status.st_mtime_ns:x}-{status.st_size:x}"'
+        yield "Accept-Ranges", "bytes"
     if download:
         yield "Content-Disposition", _attachment(download)
-
-
-def _guessed(path: str) -> str:
-    # With a slash first it is no URL: those of the scheme data: have a type in them.
-    media_type, encoding = _TYPES.guess_type("/" + path)
-    if encoding:  # x.tar.gz is sent as what it is: it is not for the client to unpack
-        return {"gzip": "application/gzip", "bzip2": "application/x-bzip2"}.get(
-            encoding, "application/octet-stream"
-        )
-    if media_type is None:
-        return "application/octet-stream"
-    return f"{media_type}; charset=utf-8" if media_type.startswith("text/") else media_type
 
 
 def _attachment(name: str) -> str:

@@ -2,7 +2,6 @@
 
 import io
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack
 from functools import cache
 from typing import Any, BinaryIO, cast
 
@@ -12,6 +11,7 @@ from nativecgi.body import read_whole
 from nativecgi.errors import HTTPError
 from nativecgi.limits import Limits
 from nativecgi.multidict import MultiDict
+from nativecgi.spool import Spool
 from nativecgi.urlencoded import parse_urlencoded
 
 _URLENCODED = "application/x-www-form-urlencoded"
@@ -27,7 +27,8 @@ class Upload(Struct, eq=False):
     filename: str
     content_type: str
     size: int  # in bytes
-    file: BinaryIO  # in memory, or a temporary file without a name
+    # To be read; in memory, or in a temporary file without a name that all uploads share.
+    file: BinaryIO
 
     def read(self) -> bytes:
         """The whole content."""
@@ -68,10 +69,12 @@ def read_form(content_type: str, body: BinaryIO, length: int | None, limits: Lim
     if media_type == _URLENCODED:
         return Form(_urlencoded(read_whole(body, length, limits.max_body), limits))
     if media_type == _MULTIPART:
-        with ExitStack() as files:
-            form = Form(_multipart(content_type, body, length, limits, files))
-            files.pop_all()  # they are the form's, now that it is not refused
-        return form
+        spool = Spool()
+        try:
+            return Form(_multipart(content_type, body, length, limits, spool))
+        except BaseException:
+            spool.close()
+            raise
     raise HTTPError(415, f"The body has to be a form: {_URLENCODED} or {_MULTIPART}.")
 
 
@@ -92,7 +95,7 @@ def _urlencoded(body: bytes, limits: Limits) -> Iterator[tuple[str, str]]:
 
 
 def _multipart(
-    content_type: str, body: BinaryIO, length: int | None, limits: Limits, files: ExitStack
+    content_type: str, body: BinaryIO, length: int | None, limits: Limits, spool: Spool
 ) -> Iterator[tuple[str, str | Upload]]:
     import multipart
 
@@ -107,7 +110,7 @@ def _multipart(
             max_segment_count=limits.max_fields,
             header_charset="latin-1",
         )
-        yield from _parts(parser, body, limits, files)
+        yield from _parts(parser, body, limits, spool)
     except multipart.ParserLimitReached as error:
         raise HTTPError(413, f"The form is over a limit: {error}.") from error
     except multipart.MultipartError as error:
@@ -115,7 +118,7 @@ def _multipart(
 
 
 def _parts(
-    parser: Any, body: BinaryIO, limits: Limits, files: ExitStack
+    parser: Any, body: BinaryIO, limits: Limits, spool: Spool
 ) -> Iterator[tuple[str, str | Upload]]:
     part: _Part | None = None
     received = in_memory = 0
@@ -131,11 +134,9 @@ def _parts(
                     yield part.name, part.value()
                     part = None
                 elif part is None:
-                    part = _Part(event)
-                    if part.is_upload:
-                        files.callback(part.file.close)
+                    part = _Part(event, spool)
                 else:
-                    part.file.write(event)
+                    part.content.write(event)
                     in_memory += 0 if part.is_upload else len(event)
                     if in_memory > limits.max_body:
                         raise HTTPError(413, f"A form's text may have {limits.max_body} bytes.")
@@ -144,26 +145,35 @@ def _parts(
 class _Part:
     """A part whose content is being read."""
 
-    def __init__(self, segment: Any) -> None:
+    def __init__(self, segment: Any, spool: Spool) -> None:
         # What stands before us, such as a firewall, may have read these otherwise.
         if [name for name, _value in segment.headerlist].count("Content-Disposition") > 1:
             raise HTTPError(400, "A part of the form has two Content-Dispositions.")
         if any("\r" in value or "\n" in value for _name, value in segment.headerlist):
             raise HTTPError(400, "A line of a part's header does not end in CR LF.")
+        if not segment.name and not _is_named(segment):  # RFC 7578 4.2
+            raise HTTPError(400, "A part of the form has no name.")
         filename = segment.filename
         self.is_upload = filename is not None
-        self.name = _as_utf_8(segment.name or "")
+        self.name = _as_utf_8(segment.name)
         self._filename = _last_segment(_as_utf_8(filename or ""))
         self._content_type = _as_utf_8(segment.header("Content-Type") or "")
-        self.file = temporary_file() if self.is_upload else io.BytesIO()
+        self._spool, self._start = spool, spool.size
+        self.content: io.BytesIO | Spool = spool if self.is_upload else io.BytesIO()
 
     def value(self) -> str | Upload:
-        size = self.file.tell()
-        self.file.seek(0)
-        if not self.is_upload:
-            return self.file.read().decode("utf-8", "surrogateescape")
+        if isinstance(self.content, io.BytesIO):
+            return self.content.getvalue().decode("utf-8", "surrogateescape")
+        size = self._spool.size - self._start
         content_type = self._content_type or "application/octet-stream"
-        return Upload(self._filename, content_type, size, self.file)
+        return Upload(self._filename, content_type, size, self._spool.part(self._start))
+
+
+def _is_named(segment: Any) -> bool:
+    import multipart
+
+    field = segment.header("Content-Disposition")
+    return "name" in multipart.parse_options_header(field)[1]
 
 
 @cache

@@ -15,9 +15,10 @@ from nativecgi import environment
 from nativecgi.bytecode import keep_bytecode
 from nativecgi.chance import watch
 from nativecgi.closedworld import set_aside
+from nativecgi.crash import arm
 from nativecgi.hooks import run_before_freeze
 from nativecgi.immortal import immortalize
-from nativecgi.letterbox import Letterbox
+from nativecgi.letterbox import Letterbox, memory
 from nativecgi.memory import fill_pools
 from nativecgi.packagedata import keep_data
 from nativecgi.renewal import Renewal, forget, renewals, unrehearsed
@@ -31,7 +32,7 @@ _AGAIN = 3
 _STOP = int(signal.SIGSTOP)
 
 # For good: what a function has of its own until the freeze, each process would have to free.
-_letterbox = Letterbox()
+_letterbox = Letterbox(memory)
 _renewals: list[Renewal] = []
 _unrehearsed: list[Renewal] = []
 
@@ -53,6 +54,7 @@ def reach(prepare: Callable[[], Callable[[], object]]) -> MutableMapping[str, st
     if _VARIABLE not in os.environ:
         run_before_freeze()
         occupy_closed()
+        arm()
         return dict(os.environ)
     _get_ready(bytes.fromhex(os.environ.pop(_VARIABLE)), prepare)
     signal.raise_signal(_STOP)
@@ -65,6 +67,7 @@ def reach(prepare: Callable[[], Callable[[], object]]) -> MutableMapping[str, st
 def _get_ready(token: bytes, prepare: Callable[[], Callable[[], object]]) -> None:
     run_before_freeze()
     rehearsal = prepare()
+    arm()
     set_aside()
     keep_bytecode()
     keep_data()

@@ -3,8 +3,8 @@
 It is a buffer that begins with a token of 16 bytes and its own size (8 bytes, little-endian) and
 ends with the token, by which the freezer finds it. A thaw puts into it the length of the new
 process's strings (8 bytes, all ones if they do not fit), the number of its arguments (8 bytes),
-the kinds of its standard streams (one byte each: streams.py; 8 bytes in all), and the strings of
-its command line and environment, each with a NUL behind it.
+the kinds of its standard streams (one byte each: streams.py), five zeros, and the strings of its
+command line and environment, each with a NUL behind it.
 """
 
 import os
@@ -17,12 +17,20 @@ _SIZE = 64 * 1024
 _KINDS, _HEAD = 16, 24  # offsets of the streams' kinds and of the strings
 _TOO_LONG = 2**64 - 1
 
+# This process's own. The last of the zeros in it tells crash.c whether the request can still be
+# answered: the descriptor that the answer is to go to, BEGUN once something of it may have been
+# written, or 0 where there is no answer to be given. The byte is here since this is memory that
+# each process writes to anyway, and a thaw leaves it at 0.
+memory = bytearray(_SIZE)
+ANSWER = _HEAD - 1
+BEGUN = 255
+
 
 class Letterbox:
-    """One such buffer."""
+    """One such buffer, in memory of its own or in `content`, which has to have its size."""
 
-    def __init__(self) -> None:
-        self._content = bytearray(_SIZE)
+    def __init__(self, content: bytearray | None = None) -> None:
+        self._content = bytearray(_SIZE) if content is None else content
         self._words = memoryview(self._content).cast("Q")
 
     def address(self, token: bytes) -> None:

@@ -6,17 +6,20 @@ import os
 import signal
 import sys
 import threading
-from collections.abc import Callable, MutableMapping
+from collections.abc import Callable, Mapping, MutableMapping
 from types import FrameType
 from typing import NoReturn
 
 from nativecgi import deadline
 from nativecgi.cgi import exchange, log, report
 from nativecgi.hooks import run_after_thaw
+from nativecgi.interrupts import interrupt, is_taken
+from nativecgi.letterbox import ANSWER, BEGUN
+from nativecgi.letterbox import memory as letterbox
 from nativecgi.limits import Limits
 from nativecgi.request import Request
 from nativecgi.response import Handler, Response
-from nativecgi.send import DisconnectedError, Streamed, send, write
+from nativecgi.send import DisconnectedError, Streamed, close_source, transmit, write
 from nativecgi.streams import flush_streams, keep_stdout
 
 _STDIN = 0
@@ -54,43 +57,83 @@ def respond(
     `begin` is called before the handler, and what it raises is answered, too. Returns the exit
     status.
     """
+    letterbox[ANSWER] = stdout if stdout < BEGUN else 0
     forget_proxy(env)
 
     def handle(request: Request) -> Response:
         begin()
         return handler(request)
 
+    output: bytes | Streamed = b""
     try:
         output = exchange(handle, env, stdin, limits)
+        letterbox[ANSWER] = BEGUN
         if isinstance(output, bytes):
             write(output, stdout)
         else:
             _send(output, stdout)
-    except DisconnectedError as error:
-        log(f"nativecgi: the answer could not be written: {error}\n")
     except BaseException as failure:
-        log(report(failure, env, note=" (the answer is incomplete)"))
-    else:
-        return 0
-    return 1
+        is_sent = isinstance(output, Streamed) and output.is_sent
+        log(_account(failure, env, is_sent))
+        return 0 if is_sent else 1
+    return 0
+
+
+def _account(failure: BaseException, env: Mapping[str, str], is_sent: bool) -> str:
+    """What the log gets of a failure that came while the answer was sent, or thereafter."""
+    if not isinstance(failure, DisconnectedError):
+        return report(
+            failure, env, " (after the answer)" if is_sent else " (the answer is incomplete)"
+        )
+    if is_sent:
+        return f"nativecgi: {failure}, after the answer\n"
+    return f"nativecgi: the answer could not be written: {failure}\n"
 
 
 def _send(output: Streamed, stdout: int) -> None:
-    # A server that tells a program in this way that the client has gone gives it the time to
-    # close what it has open.
-    signal.signal(signal.SIGTERM, _terminate)
+    """Send an answer and close what it comes from, whenever a signal comes.
+
+    A server that tells a program by SIGTERM that the client has gone gives it the time to close
+    what it has open. The signal can come between any two instructions, before the inner `finally`
+    has begun as well; but what it raises it raises once.
+    """
+    own = signal.getsignal(signal.SIGTERM)
+    terminate = _Termination()
     try:
-        send(output, stdout)
+        try:
+            signal.signal(signal.SIGTERM, terminate)
+            transmit(output, stdout)
+        finally:
+            terminate.is_closing = True
+            close_source(output)
     finally:
+        close_source(output)
         deadline.stop()
-        signal.signal(signal.SIGTERM, signal.SIG_DFL)
+        if signal.getsignal(signal.SIGTERM) is terminate:
+            signal.signal(signal.SIGTERM, signal.SIG_DFL if own is None else own)
+
+
+class _Termination:
+    """A handler of SIGTERM: the first breaks off the sending, and none the closing."""
+
+    def __init__(self) -> None:
+        self.is_closing = False
+        self._has_come = False
+
+    def __call__(self, _signal: int, frame: FrameType | None) -> None:
+        if self._has_come:
+            return
+        self._has_come = True
+        # An event loop is not broken off, but told: it has tasks that may want to know.
+        if not self.is_closing or is_taken():
+            interrupt(DisconnectedError("terminated by the server"), frame)
 
 
 def forget_proxy(env: MutableMapping[str, str]) -> None:
     """A client's `Proxy:` field must not become the proxy of the requests we make (httpoxy)."""
     if "HTTP_PROXY" in env:
         del env["HTTP_PROXY"]
-        del os.environ["HTTP_PROXY"]
+        os.environ.pop("HTTP_PROXY", None)  # a request of a warm-up has it in `env` alone
 
 
 def leave(status: int) -> NoReturn:
@@ -108,8 +151,3 @@ def finish() -> None:
     if _thread._count():
         threading._shutdown()  # type: ignore[attr-defined]  # what Py_FinalizeEx calls
     atexit._run_exitfuncs()
-
-
-def _terminate(_signal: int, _frame: FrameType | None) -> NoReturn:
-    signal.signal(signal.SIGTERM, signal.SIG_IGN)  # another must not break off the closing
-    raise DisconnectedError("terminated by the server")

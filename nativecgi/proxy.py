@@ -1,13 +1,14 @@
 """Requests that come through a reverse proxy."""
 
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
 from nativecgi.request import HOST, Request
 from nativecgi.response import Handler, Response
 
-# An IPv4 or IPv6 address; whether it is one in truth is the proxy's matter.
-_ADDRESS = re.compile(r"[0-9A-Fa-f:.]+")
+# An address as RFC 7239 6 writes a node: IPv6 in brackets, and with a port. Proxies also write
+# IPv6 without brackets, which then has no port.
+_NODE = re.compile(r"(?:\[([^\]]*)\]|([^:]*))(?::[0-9]{1,5})?")
 
 
 def behind_proxy(handler: Handler, hops: int = 1) -> Handler:
@@ -19,24 +20,38 @@ def behind_proxy(handler: Handler, hops: int = 1) -> Handler:
     where every request comes through that many proxies, each of which adds to all three, in one
     line, or replaces them where it is the only one; and put it around all other middleware.
 
+    A port behind the client's address is left out. Where a proxy says that it does not know the
+    address, or hides it ("unknown"), nobody does: `remote_addr` is empty, and not the proxy's.
+
     Raises ValueError where `hops` is less than 1.
     """
+    from ipaddress import ip_address  # not in programs that no proxy stands before
+
     if hops < 1:
         raise ValueError("there is at least one proxy")
 
+    def address(node: str) -> str:
+        """The address of a node in its usual form; empty where there is none."""
+        match = _NODE.fullmatch(node)
+        text = (match[1] or match[2] or "") if match else node
+        try:
+            # A zone ("%eth0") is of the proxy's own network.
+            return "" if "%" in text else str(ip_address(text))
+        except ValueError:
+            return ""
+
     def handle(request: Request) -> Response:
-        env = {**request.env, **_forwarded(request.env, hops)}
+        env = {**request.env, **_forwarded(request.env, hops, address)}
         return handler(Request(env, request.body, request.program_limits))
 
     return handle
 
 
-def _forwarded(env: Mapping[str, str], hops: int) -> dict[str, str]:
+def _forwarded(env: Mapping[str, str], hops: int, address: Callable[[str], str]) -> dict[str, str]:
     """The meta-variables that take the place of the server's own."""
     changed: dict[str, str] = {}
-    address = _hop(env, "HTTP_X_FORWARDED_FOR", hops)
-    if _ADDRESS.fullmatch(address):
-        changed |= {"REMOTE_ADDR": address, "REMOTE_HOST": address}
+    if node := _hop(env, "HTTP_X_FORWARDED_FOR", hops):
+        changed |= {"REMOTE_ADDR": address(node), "REMOTE_HOST": address(node), "REMOTE_PORT": ""}
     scheme = _hop(env, "HTTP_X_FORWARDED_PROTO", hops).lower()
     if scheme in ("http", "https"):
         changed |= {"REQUEST_SCHEME": scheme, "HTTPS": "on" if scheme == "https" else ""}

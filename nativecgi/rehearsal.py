@@ -105,7 +105,9 @@ def _scene(handler: Handler, request: WarmUp) -> Scene:
         uri = SERVER["SCRIPT_NAME"] + quote(
             request.env.get("PATH_INFO", ""), errors="surrogateescape"
         )
-        return Scene(handler, {**SERVER, "REQUEST_URI": uri, **request.env, **length}, body)
+        env = {**SERVER, "REQUEST_URI": uri, **request.env, **length}
+        env.pop("HTTP_PROXY", None)  # no handler sees that (process.forget_proxy)
+        return Scene(handler, env, body)
     path, _, query = request.partition("?")
     env = {
         "PATH_INFO": unquote(path, errors="surrogateescape"),

@@ -163,10 +163,14 @@ class Request(msgspec.Struct, dict=True, eq=False):
         """The rest of the body; later calls give the same.
 
         Raises HTTPError: 413 where it is longer than `limits.max_body`, 400 where it ends
-        before it should.
+        before it should. Raises ValueError where `form` has read it: it is not kept twice.
         """
         data: bytes | None = self.__dict__.get("_read")
         if data is None:
+            if "_form" in self.__dict__ and self.content_length != 0:
+                raise ValueError(
+                    "the body is gone, it was read as a form: call read() before form()"
+                )
             data = read_whole(self.body, self.content_length, self.limits.max_body)
             self.__dict__["_read"] = data
         return data
@@ -193,7 +197,7 @@ class Request(msgspec.Struct, dict=True, eq=False):
     def form(self) -> Form:
         """The body, read as a form: urlencoded or multipart, the latter with uploads.
 
-        It is read once; later calls give the same.
+        It is read once; later calls give the same. `read` has to come before it, if at all.
 
         Raises HTTPError: 400 where it is malformed, 413 where it is over one of `limits`, 415
         where it is of another media type.

@@ -2,12 +2,12 @@
 
 from collections.abc import Callable, Iterable
 from http import HTTPStatus
-from typing import Any, BinaryIO
+from typing import Any, BinaryIO, cast
 from urllib.parse import quote
 
 import msgspec
 
-from nativecgi.errors import HTTPError
+from nativecgi.errors import HTTPError, require_status
 from nativecgi.headers import HeaderFields, pairs
 from nativecgi.request import Request
 
@@ -15,8 +15,8 @@ from nativecgi.request import Request
 # would be the address of a server.
 _URI = "".join(map(chr, range(128))).translate(dict.fromkeys(map(ord, '\t "<>\\^`{|}')))
 
-# The phrases of the status codes that IANA has registered.
-_PHRASES = {status.value: status.phrase for status in HTTPStatus}
+# The phrases of the status codes that IANA has registered for answers.
+_PHRASES = {status.value: status.phrase for status in HTTPStatus if status >= 200}
 
 
 # Pieces are sent one by one, as they come; a file from where it stands to its end.
@@ -131,13 +131,18 @@ def refusal(failure: HTTPError) -> Response:
 
 
 def phrase(status: int) -> str:
-    """What a status code is called; its number's class where it is not a registered one."""
-    known = _PHRASES.get(status)
-    return known or ("Success", "Redirection", "Client Error", "Server Error")[status // 100 - 2]
+    """What a status code is called; its number's class where it is not a registered one.
+
+    Raises ValueError where it is not the status of an answer.
+    """
+    if (known := _PHRASES.get(status)) is not None:
+        return known
+    require_status(status)
+    return ("Success", "Redirection", "Client Error", "Server Error")[status // 100 - 2]
 
 
 def answered(handler: Handler, request: Request) -> Response:
-    """The handler's answer, be it returned or raised as an HTTPError.
+    """The handler's answer, be it returned or raised as an HTTPError, by a group of tasks as well.
 
     Raises TypeError where the handler returns something else.
     """
@@ -145,9 +150,20 @@ def answered(handler: Handler, request: Request) -> Response:
         response = handler(request)
     except HTTPError as failure:
         return refusal(failure)
+    except BaseExceptionGroup as group:
+        if group.split(HTTPError)[1] is not None:  # something else has failed, too
+            raise
+        return refusal(_first(group))
     if not isinstance(response, Response):
         raise TypeError(f"a handler returns a Response, not {type(response).__name__}")
     return response
+
+
+def _first(group: BaseExceptionGroup[Any]) -> HTTPError:
+    failure: Any = group
+    while isinstance(failure, BaseExceptionGroup):
+        failure = failure.exceptions[0]
+    return cast(HTTPError, failure)
 
 
 def _uri(text: str) -> str:

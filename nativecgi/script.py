@@ -21,8 +21,11 @@ from typing import Any, NoReturn
 from nativecgi.body import BodyReader, IncompleteBodyError
 from nativecgi.cgi import drain, failed, log, report
 from nativecgi.errors import HTTPError
+from nativecgi.failures import related
 from nativecgi.freezepoint import reach
 from nativecgi.hooks import run_after_thaw
+from nativecgi.letterbox import ANSWER, BEGUN
+from nativecgi.letterbox import memory as letterbox
 from nativecgi.process import finish, forget_proxy
 from nativecgi.request import content_length
 from nativecgi.send import DisconnectedError, write
@@ -125,6 +128,7 @@ class process:  # noqa: N801  # written like a function
         if sys.stdout is not None:
             if os.isatty(_STDOUT):
                 self._stdout.reconfigure(line_buffering=True)
+            letterbox[ANSWER] = _STDOUT
             sys.stdout = sys.__stdout__ = self._stdout  # type: ignore[misc]
         self._body = None
         length = _length(self._env)
@@ -156,6 +160,7 @@ class process:  # noqa: N801  # written like a function
 
     def _answer(self, failure: BaseException) -> None:
         output = failed(failure, self._env)
+        letterbox[ANSWER] = BEGUN
         if self._body:
             drain(self._body)
         if isinstance(output, bytes):
@@ -193,6 +198,7 @@ class _Output(io.FileIO):
 
     def write(self, data: Any) -> int:
         self.has_begun = True
+        letterbox[ANSWER] = BEGUN
         return super().write(data)
 
 
@@ -243,9 +249,8 @@ def _exit_status(code: object) -> int:
 
 def _forget_frames(failure: BaseException | None) -> None:
     """Drop what functions that have failed still hold, such as open files."""
-    while failure is not None:
-        traceback.clear_frames(failure.__traceback__)
-        failure = failure.__context__
+    for it in related(failure):
+        traceback.clear_frames(it.__traceback__)
 
 
 def _flush_files() -> None:

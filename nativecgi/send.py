@@ -9,6 +9,9 @@ from typing import BinaryIO, cast
 
 from msgspec import Struct
 
+from nativecgi import deadline
+from nativecgi.waiting import await_ready
+
 _AT_A_TIME = 1024 * 1024  # bytes that one call of sendfile(2) is asked for
 _COPIED = 64 * 1024  # bytes at a time where there is no sendfile
 
@@ -21,6 +24,8 @@ class Streamed(Struct):
     left: int | None  # how many bytes the rest has to have, where Content-Length says so
     in_chunks: bool  # whether the rest is to be framed as chunks (RFC 9112 7.1)
     source: object  # what is to be closed in the end
+    seconds: float = 0  # that the rest may take to be made; 0 for any time
+    is_sent: bool = False  # whether all of it has been written
 
 
 class DisconnectedError(BaseException):
@@ -40,14 +45,34 @@ def send(answer: Streamed, descriptor: int) -> None:
     Raises DisconnectedError, IncompleteError, and whatever the pieces raise.
     """
     try:
-        write(answer.head, descriptor)
-        if answer.rest is not None:
-            _send_pieces(answer.rest, answer.left, answer.in_chunks, descriptor)
-        else:
-            file = cast(BinaryIO, answer.source)
-            _send_file(file.fileno(), file.tell(), answer.left or 0, descriptor)
+        transmit(answer, descriptor)
     finally:
-        close(answer.source)
+        close_source(answer)
+        deadline.stop()
+
+
+def transmit(answer: Streamed, descriptor: int) -> None:
+    """Write all of an answer, and close nothing. Raises what `send` raises.
+
+    Where it fails the time limit on its pieces is still running (see deadline.stop).
+    """
+    if answer.seconds:
+        deadline.start(answer.seconds)
+    write(answer.head, descriptor)
+    if answer.rest is not None:
+        _send_pieces(answer.rest, answer.left, answer.in_chunks, descriptor)
+    else:
+        file = cast(BinaryIO, answer.source)
+        _send_file(file.fileno(), file.tell(), answer.left or 0, descriptor)
+    answer.is_sent = True
+    if answer.seconds:
+        deadline.stop()  # what is left to do is not the handler's time
+
+
+def close_source(answer: Streamed) -> None:
+    """Close what an answer comes from, once."""
+    source, answer.source = answer.source, None
+    close(source)
 
 
 def write(output: bytes, descriptor: int) -> None:
@@ -55,7 +80,10 @@ def write(output: bytes, descriptor: int) -> None:
     rest = memoryview(output)
     try:
         while rest:
-            rest = rest[os.write(descriptor, rest) :]
+            try:
+                rest = rest[os.write(descriptor, rest) :]
+            except BlockingIOError:
+                await_ready(descriptor, to_write=True)
     except OSError as error:
         raise DisconnectedError(str(error)) from error
 
@@ -66,14 +94,29 @@ def chunk(piece: bytes) -> bytes:
 
 
 def file_length(body: object) -> int | None:
-    """How many bytes a file has from where it stands; None for what is no regular file."""
+    """How many bytes a file has from where it stands; None where that is not known.
+
+    So it is of what is no regular file, and of the files in /proc and /sys.
+    """
     # Others, such as gzip's, may have a descriptor of a file whose bytes are not theirs.
     if not isinstance(getattr(body, "raw", body), io.FileIO):
         return None
     file = cast(BinaryIO, body)
     file.flush()  # what was written to it may be in its buffer
     status = os.fstat(file.fileno())
-    return max(status.st_size - file.tell(), 0) if stat.S_ISREG(status.st_mode) else None
+    if not stat.S_ISREG(status.st_mode):
+        return None
+    # What is on no disk may be made when it is read: it has 0 bytes, or a page, and so it says.
+    if status.st_blocks == 0 and not _ends_at(file.fileno(), status.st_size):
+        return None
+    return max(status.st_size - file.tell(), 0)
+
+
+def _ends_at(file: int, size: int) -> bool:
+    try:
+        return len(os.pread(file, 2, max(size - 1, 0))) == min(size, 1)
+    except OSError:
+        return False
 
 
 def close(body: object) -> None:
@@ -110,6 +153,8 @@ def _send_file(file: int, offset: int, left: int, descriptor: int) -> None:
 def _copied(file: int, offset: int, count: int, descriptor: int) -> int:
     try:
         return os.sendfile(descriptor, file, offset, count)
+    except BlockingIOError:
+        pass  # `write` waits for it
     except OSError as error:
         # sendfile(2): not every file, and none that is opened to append to, can take part.
         if error.errno not in (errno.EINVAL, errno.ENOSYS):

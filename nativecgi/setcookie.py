@@ -13,6 +13,11 @@ _VALUE = re.compile(r"[!#-+\--:<-\[\]-~]*")
 # Control characters and ";" would end an attribute's value.
 _ATTRIBUTE = re.compile(r"[ -:<-~]*")
 
+# Names for which a browser has rules (RFC 6265bis 4.1.3), in letters of either case.
+_OF_THE_HOST = "__host-"
+_PREFIXES = ("__secure-", _OF_THE_HOST)
+_SAME_SITE = ("Lax", "Strict", "None")
+
 
 def set_cookie(
     request: Request,
@@ -30,18 +35,27 @@ def set_cookie(
 
     It lasts for `max_age` seconds, or without that until the browser is closed. Scripts of the
     page do not see it (`http_only`), and other sites' forms and scripts do not send it
-    (`same_site`). Where `secure` is None, it is for https alone if the request came by https.
+    (`same_site`). Where `secure` is None, it is for https alone if the request came by https, or
+    if its name begins with __Host- or __Secure-.
 
     Raises ValueError where a value has characters that a cookie cannot have: encode those first
-    (urllib.parse.quote).
+    (urllib.parse.quote); and for what every browser refuses, such as a path for a name that
+    begins with __Host-.
     """
     lower_name(name)
     if not _VALUE.fullmatch(value):
         raise ValueError(f"{value!r} cannot be the value of a cookie: encode it first")
     if not (_ATTRIBUTE.fullmatch(path) and _ATTRIBUTE.fullmatch(domain)):
         raise ValueError(f"a cookie cannot be for the path {path!r} or the domain {domain!r}")
+    prefix = next((it for it in _PREFIXES if name.lower().startswith(it)), "")
     if secure is None:
-        secure = request.scheme == "https"
+        secure = bool(prefix) or request.scheme == "https"
+    if prefix and not secure:
+        raise ValueError(f"browsers refuse a cookie of the name {name!r} that is not Secure")
+    if prefix == _OF_THE_HOST and (domain or path != "/"):
+        raise ValueError(f"browsers refuse {name!r} with a domain, or with another path than /")
+    if same_site not in _SAME_SITE:
+        raise ValueError(f"SameSite is one of {', '.join(_SAME_SITE)}, not {same_site!r}")
     if same_site == "None" and not secure:
         raise ValueError("browsers refuse a cookie of SameSite=None that is not Secure")
     attributes = [f"{name}={value}"]

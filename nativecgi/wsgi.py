@@ -18,6 +18,8 @@ if TYPE_CHECKING:
 
 _Failure = tuple[type[BaseException], BaseException, TracebackType] | tuple[None, None, None]
 
+# PEP 3333, "environ Variables".
+_NEVER_EMPTY = ("REQUEST_METHOD", "SERVER_NAME", "SERVER_PORT", "SERVER_PROTOCOL")
 _PIECE = 64 * 1024  # bytes of a file that are read at a time, unless the application says
 
 
@@ -170,6 +172,8 @@ def _environ(request: Request, body: BinaryIO) -> dict[str, Any]:
         "wsgi.run_once": True,
         "wsgi.file_wrapper": FileWrapper,
     }
+    for name in _NEVER_EMPTY:
+        environ[name] = environ[name] or defaults[name]
     # nginx has these two twice; RFC 3875 4.1.18 has them under their own names only.
     for name in ("HTTP_CONTENT_TYPE", "HTTP_CONTENT_LENGTH"):
         environ.pop(name, None)

@@ -15,6 +15,7 @@ from hypothesis import given
 from nativecgi import HTTPError, Limits, Request, cors
 from nativecgi.asgi import ASGIApplication, Message, Receive, Send, from_asgi
 from nativecgi.testing import Answer, Client
+from tests.asleep import wait_until_asleep
 from tests.test_process import ERROR, GET, SECONDS, read_until, rest, running, tell
 from tests.test_wsgi import BYTES
 
@@ -332,11 +333,41 @@ def test_head_of_a_stream_is_an_answer_that_nobody_takes() -> None:
 
 
 @pytest.mark.parametrize(
+    "field",
+    [
+        (b"connection", b"close"),
+        (b"Connection", b"keep-alive, X-Hop"),
+        (b"transfer-encoding", b"chunked"),
+        (b"keep-alive", b"timeout=5"),
+        (b"te", b"trailers"),
+        (b"trailer", b"x-sum"),
+        (b"upgrade", b"h2c"),
+        (b"status", b"200 OK"),
+    ],
+)
+def test_a_field_about_the_connection_is_left_out(field: tuple[bytes, bytes]) -> None:
+    headers = [(b"content-type", b"text/plain"), field, (b"x-end", b"1")]
+    answer = get(sending({**START, "headers": headers}, piece(b"x", False)))
+    assert dict(answer.headers) == {
+        "status": "200 OK",
+        "content-type": "text/plain",
+        "x-end": "1",
+        "content-length": "1",
+    }
+
+
+def test_a_field_that_connection_names_is_left_out() -> None:
+    headers = [(b"x-hop", b"1"), (b"connection", b"close, X-Hop"), (b"x-end", b"1")]
+    answer = get(sending({**START, "headers": headers}, piece(b"x", False)))
+    assert "x-hop" not in answer.headers
+    assert answer.headers["x-end"] == "1"
+
+
+@pytest.mark.parametrize(
     "start",
     [
         {**START, "headers": [(b"x-a", b"1\r\nx-b: 2")]},
         {**START, "headers": [(b"x-a: 1\r\nx-b", b"2")]},
-        {**START, "headers": [(b"connection", b"close")]},
         {**START, "status": 700},
         {**START, "status": "200 OK"},
         {"type": "http.response.start"},
@@ -412,6 +443,17 @@ def test_a_failure_after_the_answer_is_in_the_log() -> None:
     answer = answered(then(fail, START, piece(b"x", False)))
     assert (answer.status, answer.body, answer.exit_status) == (200, b"x", 0)
     assert "LookupError: a bug (after the answer)\n" in answer.log
+
+
+def test_a_failure_that_is_its_own_cause_is_in_the_log() -> None:
+    async def fail_in_a_circle() -> None:
+        try:
+            raise LookupError("a bug")
+        except LookupError as error:
+            raise error from error
+
+    log = get(then(fail_in_a_circle, START, piece(b"x", False))).log
+    assert "LookupError: a bug (after the answer)\n" in log
 
 
 def test_tasks_that_are_left_are_cancelled() -> None:
@@ -759,9 +801,36 @@ def test_a_programs_answer_does_not_wait_for_what_comes_after_it(program: Write)
     assert process.returncode == 0
 
 
-@pytest.mark.parametrize("work", ["await asyncio.sleep(20)", "time.sleep(20)"])
+GROUP = """
+    async with asyncio.TaskGroup() as group:
+        group.create_task({work})
+        group.create_task(asyncio.sleep(20))
+"""
+WRAPPED = """
+    try:
+        {work}
+    except BaseException as failure:
+        raise RuntimeError("wrapped") from failure
+"""
+BLOCK = """
+async def block():
+    time.sleep(20)
+"""
+
+
+@pytest.mark.parametrize(
+    "work",
+    [
+        "    await asyncio.sleep(20)",
+        "    time.sleep(20)",
+        GROUP.format(work="asyncio.sleep(20)"),
+        GROUP.format(work="block()"),
+        WRAPPED.format(work="await asyncio.sleep(20)"),
+        WRAPPED.format(work="time.sleep(20)"),
+    ],
+)
 def test_a_program_that_takes_too_long_is_504(program: Write, work: str) -> None:
-    command = program(f"async def answer(scope, receive, send): {work}")
+    command = program(f"{BLOCK}async def answer(scope, receive, send):\n{work}\n")
     done = run(command, NATIVECGI_MAX_SECONDS="1")
     assert done.stdout.startswith(b"Status: 504 ")
     assert b"TimeLimitError" in done.stderr
@@ -770,6 +839,94 @@ def test_a_program_that_takes_too_long_is_504(program: Write, work: str) -> None
 def test_a_program_that_takes_too_long_to_start_up_is_504(program: Write) -> None:
     source = "async def app(scope, receive, send): await asyncio.sleep(20)"
     assert run(program(source), NATIVECGI_MAX_SECONDS="1").stdout.startswith(b"Status: 504 ")
+
+
+def test_what_a_program_does_after_its_answer_may_take_longer(program: Write) -> None:
+    source = (
+        ONE
+        + """
+    await asyncio.sleep(2.5)
+    print("worked", flush=True)
+"""
+    )
+    done = run(program(source), NATIVECGI_MAX_SECONDS="1")
+    assert (done.returncode, done.stdout[-5:], done.stderr) == (0, b"hello", b"worked\nshutdown\n")
+
+
+@pytest.mark.parametrize("wait", ["await asyncio.sleep(60)", "time.sleep(60)"])
+def test_a_program_may_be_terminated_after_its_answer(program: Write, wait: str) -> None:
+    source = (
+        ONE
+        + f"""
+    try:
+        print("waiting", flush=True)
+        {wait}
+    finally:
+        print("closed", flush=True)
+"""
+    )
+    with running(program(source)) as process:
+        read_until(process.stderr, b"waiting\n")
+        wait_until_asleep(process.pid)
+        process.terminate()
+        assert rest(process.stdout).endswith(b"hello")
+        assert rest(process.stderr) == (
+            b"closed\nshutdown\nnativecgi: terminated by the server, after the answer\n"
+        )
+    assert process.returncode == 0
+
+
+STRUCK = """
+import os, signal
+async def answer(scope, receive, send):
+    async with asyncio.TaskGroup() as group:
+        group.create_task(asyncio.sleep(0.05))
+        await send(START)
+        for _ in range(2):
+            await asyncio.sleep(0)
+            await send(piece(b"one "))
+        await asyncio.sleep(0.05)
+    await send(piece(b"", False))
+def strike_at(number):
+    # Have SIGTERM come at a line of Python: the `number`th after there is a handler for it.
+    count = 0
+    def trace(frame, event, arg):
+        nonlocal count
+        handler = signal.getsignal(signal.SIGTERM)
+        if event == "line" and callable(handler) and count >= 0:
+            count += 1
+            if count == number:
+                count = -1
+                sys.settrace(None)
+                handler(signal.SIGTERM, frame)  # as the interpreter calls it, between two lines
+        return trace
+    sys.settrace(trace)
+if __name__ == "__main__":
+    from nativecgi.process import respond
+    others = []
+    for number in range(1, 10_000, 11):
+        if (child := os.fork()) == 0:
+            signal.alarm(10)
+            stdin, stdout = os.open("/dev/null", os.O_RDONLY), os.open("/dev/null", os.O_WRONLY)
+            os.dup2(stdout, 1)
+            os.dup2(stdout, 2)
+            strike_at(number)
+            env = {"REQUEST_METHOD": "GET"}
+            os._exit(10 + respond(from_asgi(app), env, stdin, stdout, None, int))
+        status = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+        if status == 10:  # there are not so many lines
+            break
+        if status != 11:
+            others.append((number, status))
+    print(number > 350, others)
+    sys.exit()
+"""
+
+
+def test_a_program_may_be_terminated_anywhere(program: Write) -> None:
+    """At every eleventh of the lines of Python that it runs through."""
+    done = run(program(STRUCK))
+    assert (done.returncode, done.stdout) == (0, b"True []\n"), done.stderr
 
 
 def test_a_program_may_start_threads(program: Write) -> None:

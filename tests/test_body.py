@@ -255,3 +255,32 @@ def test_however_it_is_read_a_body_is_its_bytes(
         pieces = [body.read(size) for size in sizes] + [body.read()]
         assert b"".join(pieces) == content[:length]
         assert os.read(stdin, 100) == content[length:]
+
+
+@pytest.mark.parametrize("length", [5, None])
+def test_an_input_that_does_not_block_is_waited_for(length: int | None) -> None:
+    reader, writer = os.pipe()
+    os.set_blocking(reader, False)
+
+    def send() -> None:
+        for byte in (b"he", b"llo"):
+            time.sleep(0.05)
+            os.write(writer, byte)
+        os.close(writer)
+
+    thread = threading.Thread(target=send)
+    thread.start()
+    assert buffered(reader, length).read() == b"hello"
+    thread.join()
+    os.close(reader)
+
+
+def test_drain_waits_for_an_input_that_does_not_block() -> None:
+    reader, writer = os.pipe()
+    os.set_blocking(reader, False)
+    threading.Timer(0.05, os.write, [writer, b"hello"]).start()
+    BodyReader(reader, 5).drain(100)
+    with pytest.raises(BlockingIOError):
+        os.read(reader, 1)
+    os.close(reader)
+    os.close(writer)

@@ -162,6 +162,7 @@ def test_a_compiler_that_fails_is_named_with_its_log(
     app = build.App("hello", ROOT / "apps" / "hello.py")
     with pytest.raises(build.BuildError, match="Nuitka could not compile it; see ") as failure:
         build._compile(app, tmp_path, build.Wanted(tmp_path), OWN, 1, build.Rehearsed())
+    assert "error: no such option: --no-such-option" in str(failure.value).splitlines()[0]
     assert "no such option" in Path(str(failure.value).split("see ")[1]).read_text()
 
 

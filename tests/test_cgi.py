@@ -19,7 +19,6 @@ from nativecgi import (
     Request,
     Response,
     cgi,
-    deadline,
     file,
     json,
     local_redirect,
@@ -29,8 +28,8 @@ from nativecgi import (
     text,
 )
 from nativecgi.deadline import TimeLimitError
-from nativecgi.response import Handler
-from nativecgi.send import Streamed, close
+from nativecgi.response import Handler, error
+from nativecgi.send import Streamed, close, send
 from tests.test_encode import Parsed, parsed
 
 GET = {"REQUEST_METHOD": "GET", "SCRIPT_NAME": "/cgi-bin/x", "PATH_INFO": "/a"}
@@ -299,8 +298,10 @@ def test_a_handler_that_returns_no_response_is_500(
         lambda _request: Response(b"", 600),
         lambda _request: Response(7),  # type: ignore[arg-type]
         lambda _request: redirect("/\r\nSet-Cookie: a=1"),
-        failing(HTTPError(99)),
-        failing(HTTPError(1000)),
+        lambda _request: error(600),
+        lambda _request: failing(HTTPError(99))(_request),
+        lambda _request: failing(HTTPError(600))(_request),
+        lambda _request: failing(HTTPError("404 Not Found"))(_request),  # type: ignore[arg-type]
         failing(HTTPError(403, "", {"X\r\nA": "1"})),
     ],
 )
@@ -368,6 +369,22 @@ def test_a_note_is_at_the_end_of_the_reports_first_line() -> None:
         "nativecgi: GET /cgi-bin/x/a: LookupError: a bug (the answer is incomplete)\n"
         "  LookupError: a bug\n"
     )
+
+
+class Unshowable(Exception):
+    @property
+    def __notes__(self) -> list[str]:  # type: ignore[override]
+        raise LookupError
+
+
+def test_a_failure_that_cannot_be_shown_is_500_all_the_same(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    assert answer(failing(Unshowable())).status == 500
+    first, second, *functions = capsys.readouterr().err.splitlines()
+    assert first == "nativecgi: GET /cgi-bin/x/a: Unshowable"
+    assert second == "  its traceback cannot be shown: LookupError"
+    assert functions[-1].endswith(", in fail")
 
 
 # --- conditional requests ---
@@ -624,12 +641,20 @@ def test_what_comes_after_the_handler_is_not_its_time(handler: Handler) -> None:
 
 
 def test_the_pieces_of_a_stream_are_the_handlers_time() -> None:
-    try:
-        output = cgi.exchange(lambda _request: stream([b"a"]), GET, 0, Limits(max_seconds=500))
-        assert isinstance(output, Streamed)
-        assert timer() > 400
-    finally:
-        deadline.stop()
+    seen = []
+
+    def pieces() -> Iterator[bytes]:
+        yield b"a"
+        seen.append(timer())
+        yield b"b"
+
+    output = cgi.exchange(lambda _request: stream(pieces()), GET, 0, Limits(max_seconds=500))
+    assert isinstance(output, Streamed)
+    assert timer() == 0
+    with open(os.devnull, "wb") as nowhere:
+        send(output, nowhere.fileno())
+    assert 400 < seen[0] <= 500
+    assert timer() == 0
 
 
 # --- any environment at all ---

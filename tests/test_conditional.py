@@ -11,7 +11,7 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from nativecgi import Response, file
+from nativecgi import Response, file, local_redirect
 from nativecgi.conditional import select
 from nativecgi.encode import encode
 from nativecgi.headers import pairs
@@ -513,3 +513,18 @@ def test_a_files_own_validators_hold(tmp_path: Path) -> None:
     assert status(file(path), If_Modified_Since=NOW) == 304
     assert status(file(path), Range="bytes=0-0", If_Range=etag) == 206
     assert status(file(path), Range="bytes=0-0", If_Range=NOW) == 206
+
+
+@pytest.mark.parametrize(
+    "condition",
+    [
+        {"HTTP_IF_NONE_MATCH": "*"},
+        {"HTTP_IF_MATCH": '"a"'},
+        {"HTTP_RANGE": "bytes=0-1"},
+    ],
+)
+def test_a_local_redirect_has_no_conditions(condition: dict[str, str]) -> None:
+    """They are for what the server finds at that path."""
+    response = local_redirect("/there")
+    assert select(response, {"REQUEST_METHOD": "GET", **condition}) is response
+    assert encode(response) == b"Location: /there\r\n\r\n"

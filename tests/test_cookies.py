@@ -126,6 +126,28 @@ def test_a_cookie_is_for_the_same_site(same_site: Any) -> None:
     assert attributes(set_cookie(HTTP, "a", "1", same_site=same_site))["SameSite"] == same_site
 
 
+@pytest.mark.parametrize("same_site", ["", "lax", "none", "Lax; Domain=example.org", "\r\nX: 1"])
+def test_there_are_three_kinds_of_same_site(same_site: Any) -> None:
+    with pytest.raises(ValueError, match="SameSite is one of"):
+        set_cookie(HTTPS, "a", "1", same_site=same_site)
+
+
+@pytest.mark.parametrize("name", ["__Host-a", "__Secure-a", "__host-a", "__SECURE-a"])
+def test_a_cookie_whose_name_says_so_is_secure(name: str) -> None:
+    """So browsers want it (RFC 6265bis 4.1.3), and there is http only in front of a proxy."""
+    assert "Secure" in attributes(set_cookie(HTTP, name, "1"))
+    assert "Secure" in attributes(delete_cookie(HTTP, name))
+    with pytest.raises(ValueError, match="not Secure"):
+        set_cookie(HTTPS, name, "1", secure=False)
+
+
+@pytest.mark.parametrize("options", [{"path": "/a"}, {"path": ""}, {"domain": "example.org"}])
+def test_a_cookie_of_the_host_is_for_all_of_it_and_nothing_else(options: Any) -> None:
+    with pytest.raises(ValueError, match="__Host-a"):
+        set_cookie(HTTPS, "__Host-a", "1", **options)
+    set_cookie(HTTPS, "__Secure-a", "1", **options)
+
+
 def test_a_cookie_for_other_sites_has_to_be_secure() -> None:
     assert attributes(set_cookie(HTTPS, "a", "1", same_site="None"))["SameSite"] == "None"
     with pytest.raises(ValueError, match="Secure"):

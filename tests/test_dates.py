@@ -87,8 +87,20 @@ def test_text_that_is_no_date_is_none(text: str) -> None:
     assert parse_date(text) is None
 
 
-def test_a_leap_second_is_none() -> None:
-    assert parse_date("Sat, 31 Dec 2016 23:59:60 GMT") is None
+@pytest.mark.parametrize(
+    "text",
+    [
+        "Sat, 31 Dec 2016 23:59:60 GMT",
+        "Saturday, 31-Dec-16 23:59:60 GMT",
+        "Sat Dec 31 23:59:60 2016",
+    ],
+)
+def test_a_leap_second_is_the_second_after_it(text: str) -> None:
+    assert parse_date(text) == parse_date("Sun, 01 Jan 2017 00:00:00 GMT")
+
+
+def test_there_is_no_second_61() -> None:
+    assert parse_date("Sat, 31 Dec 2016 23:59:61 GMT") is None
 
 
 def test_the_day_of_the_week_does_not_count() -> None:

@@ -36,12 +36,13 @@ def wheel(tmp_path: Path) -> Path:
     return make_wheel(tmp_path, "greeting")
 
 
-def make_wheel(folder: Path, name: str) -> Path:
+def make_wheel(folder: Path, name: str, entry_points: str = "") -> Path:
     path = folder / f"{name}-1.0-py3-none-any.whl"
     about = f"Metadata-Version: 2.1\nName: {name}\nVersion: 1.0\n"
     with ZipFile(path, "w") as file:
         file.writestr(f"{name}.py", "WORDS = 'Hello'\n")
         file.writestr(f"{name}-1.0.dist-info/METADATA", about)
+        file.writestr(f"{name}-1.0.dist-info/entry_points.txt", entry_points)
         file.writestr(f"{name}-1.0.dist-info/WHEEL", "Wheel-Version: 1.0\nTag: py3-none-any\n")
         file.writestr(f"{name}-1.0.dist-info/RECORD", "")
     return path
@@ -90,7 +91,11 @@ def test_what_is_required_is_installed_once(app: Path, wheel: Path, tmp_path: Pa
     app.write_text(app.read_text() + "print('Hello')\n")
     again = environments.environment(app, tmp_path / "venv", lambda: reports.append(None))
     assert (again, len(reports)) == (made, 1)
-    assert (made.distributions(), OWN.distributions()) == (["greeting"], [])
+    (metadata, metadata_place), (_points, points_place) = made.metadata()
+    assert metadata_place == Path("greeting-1.0.dist-info/METADATA")
+    assert points_place == Path("greeting-1.0.dist-info/entry_points.txt")
+    assert "Name: greeting" in metadata.read_text().splitlines()
+    assert OWN.metadata() == []
 
 
 def test_it_is_installed_anew_when_it_changes(app: Path, wheel: Path, tmp_path: Path) -> None:

@@ -1,28 +1,34 @@
 """nativecgi.files: what file() answers, and what leads out of its root."""
 
+import fcntl
 import io
 import mimetypes
 import os
 import re
+import resource
+import signal
 import socket
 import subprocess
 import sys
 import tempfile
+import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 from urllib.parse import unquote
 
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from nativecgi import HTTPError, Response, file
+from nativecgi import HTTPError, Request, Response, file, mediatypes
 from nativecgi.conditional import select
 from nativecgi.encode import encode
 from nativecgi.headers import HeaderFields, pairs
 from nativecgi.send import Streamed, close, send
+from nativecgi.testing import Client
 from tests.test_process import GET, SECONDS
 
 
@@ -191,13 +197,77 @@ def test_a_type_that_is_given_is_taken(folder: Path) -> None:
     assert fields(file(folder / "a.txt", "text/x-own"))["content-type"] == "text/x-own"
 
 
-def test_the_build_machines_types_make_no_difference(
-    folder: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(mimetypes, "inited", mimetypes.inited)  # to be put back as they are
-    monkeypatch.setattr(mimetypes, "types_map", dict(mimetypes.types_map))
-    mimetypes.add_type("text/x-changed", ".txt")
-    assert fields(file(folder / "a.txt"))["content-type"] == "text/plain; charset=utf-8"
+@pytest.mark.parametrize(
+    ("name", "media_type"),
+    [
+        # What not every Python's table has.
+        ("a.webp", "image/webp"),
+        ("a.avif", "image/avif"),
+        ("a.woff2", "font/woff2"),
+        ("a.md", "text/markdown; charset=utf-8"),
+        ("a.js", "text/javascript; charset=utf-8"),
+        ("a.mjs", "text/javascript; charset=utf-8"),
+        ("a.wasm", "application/wasm"),
+        ("a.webm", "video/webm"),
+        ("a.docx", "application/vnd.openxmlformats-officedocument.wordprocessingml.document"),
+        # A document says its encoding itself.
+        ("a.xml", "application/xml"),
+    ],
+)
+def test_the_type_is_no_matter_of_the_building_python(name: str, media_type: str) -> None:
+    assert mediatypes.media_type(name) == media_type
+
+
+def test_every_type_that_python_knows_is_known() -> None:
+    known = mimetypes.MimeTypes(filenames=()).types_map[True]
+    unknown = {
+        ext for ext in known if mediatypes.media_type("a" + ext) == "application/octet-stream"
+    }
+    assert {known[extension] for extension in unknown} == {"application/octet-stream"}
+
+
+def test_no_extension_is_listed_twice() -> None:
+    listed = [word for line in mediatypes._TABLE.split("\n") for word in line.split()[1:]]
+    assert sorted(listed) == sorted(mediatypes._TYPES)
+
+
+# --- its length ---
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        "/proc/version",
+        "/proc/self/status",
+        "/sys/devices/system/cpu/online",
+    ],
+)
+@pytest.mark.parametrize("rooted", [False, True])
+def test_what_does_not_know_its_length_is_sent_to_its_end(path: str, rooted: bool) -> None:
+    def handle(_request: Request) -> Response:
+        return file(path, root="/" if rooted else None)
+
+    answer = Client(handle).get(headers={"Range": "bytes=0-0"})
+    assert answer.status == 200
+    assert answer.exit_status == 0
+    if path != "/proc/self/status":
+        assert answer.body == Path(path).read_bytes()
+    assert answer.body
+    assert set(answer.headers) == {"status", "content-type"}
+
+
+def test_an_open_file_that_does_not_know_its_length_is_sent_to_its_end() -> None:
+    answer = Client(lambda _request: Response(Path("/proc/version").open("rb"))).get()  # noqa: SIM115
+    assert answer.body == Path("/proc/version").read_bytes()
+
+
+@pytest.mark.parametrize("size", [0, 1, 4096, 2**20])
+def test_a_file_of_which_nothing_is_on_the_disk_has_a_length(folder: Path, size: int) -> None:
+    with (folder / "sparse").open("wb") as written:
+        written.truncate(size)
+    answer = Client(lambda _request: file(folder / "sparse")).get()
+    assert (answer.headers["content-length"], len(answer.body)) == (str(size), size)
+    assert "etag" in answer.headers
 
 
 # --- what there is not ---
@@ -250,6 +320,40 @@ def test_links_in_a_circle_are_404(folder: Path) -> None:
     (folder / "two").symlink_to("one")
     assert refused("one", folder)
     assert refused(folder / "one")
+
+
+@contextmanager
+def no_more_descriptors() -> Iterator[None]:
+    before = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (3, before[1]))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, before)
+
+
+@pytest.mark.parametrize("rooted", [False, True])
+def test_what_is_the_machines_fault_is_no_404(folder: Path, rooted: bool) -> None:
+    def handle(_request: Request) -> Response:
+        with no_more_descriptors():
+            return file("a.txt", root=folder) if rooted else file(folder / "a.txt")
+
+    answer = Client(handle, raise_errors=False).get()
+    assert answer.status == 500
+    assert "Too many open files" in answer.log
+
+
+def test_a_file_of_which_somebody_has_a_lease_is_waited_for(folder: Path) -> None:
+    """As Samba has one of what its clients are writing to."""
+    opened = os.open(folder / "a.txt", os.O_RDWR)
+    before = signal.signal(signal.SIGIO, signal.SIG_IGN)  # that it is asked to give it back
+    fcntl.fcntl(opened, fcntl.F_SETLEASE, fcntl.F_WRLCK)
+    threading.Timer(0.1, fcntl.fcntl, [opened, fcntl.F_SETLEASE, fcntl.F_UNLCK]).start()
+    try:
+        assert content(file("a.txt", root=folder)) == b"a"
+    finally:
+        os.close(opened)
+        signal.signal(signal.SIGIO, before)
 
 
 @contextmanager
@@ -327,6 +431,64 @@ def test_a_folder_that_is_a_link_does_not_lead_out_of_the_root(folder: Path) -> 
     (folder / "link").symlink_to("..")
     assert refused("link/secret.txt", folder)
     assert content(file("link/root/a.txt", root=folder)) == b"a"
+
+
+def swapping(folder: Path, monkeypatch: pytest.MonkeyPatch, swap: Callable[[], None]) -> None:
+    """Have `swap` done when a path has been resolved, and before it is opened."""
+    resolve = os.path.realpath
+
+    def resolve_and_swap(path: Any) -> str:
+        resolved: str = resolve(path)
+        if str(path).endswith(".txt"):
+            swap()
+        return resolved
+
+    monkeypatch.setattr(os.path, "realpath", resolve_and_swap)
+
+
+@pytest.mark.parametrize("depth", [1, 2, 3])
+def test_a_folder_that_becomes_a_link_does_not_lead_out_of_the_root(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, depth: int
+) -> None:
+    names = ["one", "two", "three"][:depth]
+    (inner := folder.joinpath(*names)).mkdir(parents=True)
+    (inner / "secret.txt").write_text("no secret")
+    outside = folder.parent / "outside"
+    (hidden := outside.joinpath(*names)).mkdir(parents=True)
+    (hidden / "secret.txt").write_text("secret")
+
+    def swap() -> None:
+        (folder / "one").rename(folder / "away")
+        (folder / "one").symlink_to(outside / "one")
+
+    swapping(folder, monkeypatch, swap)
+    assert refused("/".join([*names, "secret.txt"]), folder)
+
+
+def test_a_file_that_becomes_a_link_does_not_lead_out_of_the_root(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def swap() -> None:
+        (folder / "a.txt").unlink()
+        (folder / "a.txt").symlink_to("../secret.txt")
+
+    swapping(folder, monkeypatch, swap)
+    assert refused("a.txt", folder)
+
+
+def test_a_link_to_the_root_itself_is_404(folder: Path) -> None:
+    (folder / "link").symlink_to(".")
+    assert refused("link", folder)
+
+
+def test_a_file_deep_below_the_root_takes_one_descriptor(folder: Path) -> None:
+    deep = folder.joinpath(*["deep"] * 50)
+    deep.mkdir(parents=True)
+    (deep / "a.txt").write_text("a")
+    before = os.listdir("/proc/self/fd")
+    response = file("deep/" * 50 + "a.txt", root=folder)
+    assert len(os.listdir("/proc/self/fd")) == len(before) + 1
+    assert content(response) == b"a"
 
 
 def test_a_link_within_the_root_is_followed(folder: Path) -> None:

@@ -139,3 +139,18 @@ def test_an_unknown_signal_set_is_an_error() -> None:
 
 def test_the_executable_is_the_file_itself() -> None:
     assert procfs.executable(os.getpid()) == Path(sys.executable).resolve()
+
+
+def test_limits_are_read_by_name() -> None:
+    text = (
+        "Limit                     Soft Limit           Hard Limit           Units     \n"
+        "Max cpu time              unlimited            unlimited            seconds   \n"
+        "Max nice priority         0                    0                    \n"
+    )
+    limits = {"Max cpu time": "unlimited unlimited seconds", "Max nice priority": "0 0"}
+    assert procfs.parse_limits(text) == limits
+
+
+def test_the_status_of_this_process_is_read() -> None:
+    assert procfs.status(os.getpid())["Pid"] == str(os.getpid())
+    assert procfs.tracer(os.getpid()) == 0

@@ -1,5 +1,6 @@
 """What cannot be frozen is refused, and the message names the culprit."""
 
+import os
 import re
 import subprocess
 import sys
@@ -143,6 +144,11 @@ def test_a_running_child_is_named(refused: Callable[..., str]) -> None:
     assert "(assistant) is running" in refused("child")
 
 
+def test_a_daemon_is_named(refused: Callable[..., str]) -> None:
+    """Which the program has started, though it is its child no more."""
+    assert "(assistant) was started on the way to the freeze point" in refused("background")
+
+
 def test_a_zombie_is_named(refused: Callable[..., str]) -> None:
     assert "(refused) has ended unawaited" in refused("zombie")
 
@@ -169,6 +175,55 @@ def test_a_blocked_realtime_signal_is_named(refused: Callable[..., str]) -> None
     message = refused("blocked_realtime_signal")
     assert "35" in message or "SIGRTMIN+1" in message
     assert "is blocked" in message
+
+
+@pytest.mark.parametrize(
+    ("way", "what"),
+    [
+        ("file_mask", "the umask is 0111, and was "),
+        ("folder", "the working folder is /, and was "),
+        ("limit", "the limit 'Max open files' (setrlimit(2)) is 77 99 files, and was "),
+        ("niceness", "the nice value is "),
+        ("policy", "the scheduling policy is 3, and was 0"),
+        ("io_priority", "the I/O priority is 24576, and was "),
+        ("no_new_privileges", "no_new_privs (PR_SET_NO_NEW_PRIVS) is 1, and was 0"),
+        ("filter", "the mode of seccomp(2) is 2, and was 0"),
+        ("other_personality", "the personality(2) is 00200000, and was "),
+        ("other_name", "the name (PR_SET_NAME) is somebody else, and was refused"),
+        ("out_of_memory_score", "oom_score_adj is 777, and was "),
+        ("parents_death", "the signal for the parent's death (PR_SET_PDEATHSIG) is 10, and was 0"),
+        ("subreaper", "child_subreaper (PR_SET_CHILD_SUBREAPER) is 1, and was 0"),
+    ],
+)
+def test_what_a_process_would_lose_is_named(
+    refused: Callable[..., str], way: str, what: str
+) -> None:
+    """What it has set that is not in its memory: a thaw does not set it."""
+    message = refused(way)
+    assert f"- {what}" in message
+    assert "set it after the freeze point" in message
+
+
+@pytest.mark.parametrize(
+    ("way", "what"),
+    [
+        ("undumpable", "dumpable (PR_SET_DUMPABLE) is 0, and was 1"),
+        ("capability", "the bounding set of capabilities is "),
+        ("securebits", "the securebits (PR_SET_SECUREBITS) is 1, and was 0"),
+        ("namespace", "the namespace uts (namespaces(7)) is uts:["),
+        ("groups", "the list of groups is 4711, and was "),
+    ],
+)
+def test_what_only_root_may_set_is_named(refused: Callable[..., str], way: str, what: str) -> None:
+    if os.geteuid() != 0:
+        pytest.skip("only root may set it, or freeze a program that has")
+    assert f"- {what}" in refused(way)
+
+
+def test_processors_that_a_program_has_chosen_are_named(refused: Callable[..., str]) -> None:
+    if len(os.sched_getaffinity(0)) < 2:
+        pytest.skip("there is one processor to choose from")
+    assert "- the set of processors (sched_setaffinity(2)) is " in refused("processors")
 
 
 def test_all_problems_are_listed_at_once(refused: Callable[..., str], file: Path) -> None:

@@ -103,7 +103,8 @@ def test_the_freezer_needs_msgspec_and_pyelftools_and_nothing_else(path: Path) -
 # Every use of os and sys in the library, less those that only compute. A file that is not here
 # has none: it can be tested with a dictionary and some bytes.
 EDGE = {
-    "body.py": "os.read os.readv",
+    "asgi.py": "os.close os.pipe2 os.read",
+    "body.py": "os.readv",
     "bytecode.py": (
         "open os.close os.open os.pread os.pwrite os.readlink sys.executable sys.meta_path"
     ),
@@ -114,14 +115,13 @@ EDGE = {
         "sys.executable sys.meta_path"
     ),
     "environment.py": "os._Environ os.environ os.environb",
-    "files.py": "open os.fstat os.open",
+    "files.py": "open os.close os.fstat os.open",
     "freezepoint.py": "os.environ sys.argv sys.executable",
     "immortal.py": "open os.pwrite sys sys.version_info",
     "letterbox.py": "open",
     "memory.py": "os.close os.dup os.dup2 os.memfd_create os.pread sys._debugmallocstats",
     "packagedata.py": (
-        "os os.lseek os.memfd_create os.readlink os.supports_dir_fd os.supports_effective_ids "
-        "os.supports_fd os.supports_follow_symlinks os.utime os.walk os.write sys.executable"
+        "open os.environ os.open os.readlink os.stat os.unlink os.urandom os.walk sys.executable"
     ),
     "process.py": "os._exit os.environ sys.argv",
     "rehearsal.py": "os.close os.dup os.dup2 os.lseek os.memfd_create os.open os.write sys.stdout",
@@ -135,6 +135,7 @@ EDGE = {
         "sys.stdin sys.stdout"
     ),
     "send.py": "os.fstat os.pread os.sendfile os.write",
+    "spool.py": "os.pread",
     "streams.py": (
         "open os.dup os.dup2 os.fstat os.isatty os.open os.set_inheritable sys sys.stderr "
         "sys.stdout"
@@ -145,7 +146,9 @@ EDGE = {
 }
 PURE = {
     *(
+        "os.O_CLOEXEC",
         "os.O_CREAT",
+        "os.O_DIRECTORY",
         "os.O_EXCL",
         "os.O_NONBLOCK",
         "os.O_PATH",
@@ -154,10 +157,12 @@ PURE = {
         "os.O_WRONLY",
         "os.PathLike",
         "os.SEEK_CUR",
+        "os.SEEK_END",
         "os.SEEK_SET",
         "os.devnull",
         "os.stat_result",
         "sys.maxsize",
+        "sys.stdlib_module_names",
     ),
     *("os.fsdecode", "os.fsencode", "os.fspath", "os.path", "os.curdir", "os.sep", "sys.modules"),
 }

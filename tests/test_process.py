@@ -1,6 +1,7 @@
 """nativecgi.process: whole programs, run unfrozen by the interpreter as a server would run them."""
 
 import os
+import re
 import subprocess
 import sys
 import threading
@@ -194,6 +195,22 @@ def test_an_uncaught_exception_is_reported_in_a_line_and_a_traceback(run: Run) -
     assert first == "nativecgi: GET /cgi-bin/program/a: LookupError: secret"
     assert second == "  Traceback (most recent call last):"
     assert last == "  LookupError: secret"
+
+
+def test_an_exception_that_cannot_be_shown_is_reported_as_far_as_it_can_be(run: Run) -> None:
+    done = run(
+        """
+class Shy(Exception):
+    @property
+    def __notes__(self):
+        raise LookupError("no")
+def handle(request):
+    raise Shy("secret")
+"""
+    )
+    assert (done.returncode, done.stdout) == (0, ERROR)
+    assert re.match(rb"nativecgi: GET /cgi-bin/program: \S*Shy", done.stderr)
+    assert b" in handle\n" in done.stderr
 
 
 def test_an_uncaught_exception_is_shown_escaped_when_debugging(run: Run) -> None:
@@ -495,6 +512,107 @@ def test_a_generator_is_closed_when_the_server_terminates_it(program: Write, cau
     assert process.returncode == 1
 
 
+OWN = """
+import signal
+def own(*_): print("told")
+signal.signal(signal.SIGTERM, own)
+def handle(request):
+    return stream(["one ", "two"])
+@__import__("atexit").register
+def late():
+    signal.raise_signal(signal.SIGTERM)
+"""
+
+
+def test_behind_a_stream_sigterm_is_the_programs_own_again(run: Run) -> None:
+    done = run(OWN)
+    assert (done.returncode, done.stdout, done.stderr) == (0, STREAM + b"one two", b"told\n")
+
+
+def test_a_handler_of_sigterm_that_a_stream_sets_stays(run: Run) -> None:
+    setting = "signal.signal(signal.SIGTERM, own)\n"
+    source = OWN.replace(setting, f"def pieces():\n    yield 'one '\n    {setting}")
+    done = run(source.replace('["one ", "two"]', "pieces()"))
+    assert (done.returncode, done.stdout, done.stderr) == (0, STREAM + b"one ", b"told\n")
+
+
+CLOSING = """
+import os, signal
+class Pieces:
+    def __iter__(self):
+        yield b"one "
+        {last}
+    def close(self):
+        signal.raise_signal(signal.SIGTERM)
+        {fail}
+        print("closed")
+def handle(request):
+    return stream(Pieces())
+"""
+
+
+def test_sigterm_does_not_break_off_the_closing(run: Run) -> None:
+    done = run(CLOSING.format(last="yield b'two'", fail=""))
+    assert (done.returncode, done.stdout, done.stderr) == (0, STREAM + b"one two", b"closed\n")
+
+
+def test_a_failure_of_the_closing_is_one_after_the_answer(run: Run) -> None:
+    done = run(CLOSING.format(last="yield b'two'", fail="raise LookupError"))
+    assert (done.returncode, done.stdout) == (0, STREAM + b"one two")
+    first = done.stderr.splitlines()[0]
+    assert first == b"nativecgi: GET /cgi-bin/program: LookupError (after the answer)"
+
+
+def test_the_closing_may_take_longer_than_the_limit_once_all_is_sent(run: Run) -> None:
+    source = CLOSING.format(last="", fail="__import__('time').sleep(2.5)")
+    done = run(source, NATIVECGI_MAX_SECONDS="1")
+    assert (done.returncode, done.stderr) == (0, b"closed\n")
+
+
+STRUCK = """
+import os, signal, sys
+class Pieces:
+    def __init__(self): self.is_closed = False
+    def __iter__(self): yield from (b"one ", b"two ", b"three")
+    def close(self): self.is_closed = True
+def strike_at(number):
+    # Have SIGTERM come at a line of Python: the `number`th after there is a handler for it.
+    count = 0
+    def trace(frame, event, arg):
+        nonlocal count
+        handler = signal.getsignal(signal.SIGTERM)
+        if event == "line" and callable(handler) and count >= 0:
+            count += 1
+            if count == number:
+                count = -1
+                sys.settrace(None)
+                handler(signal.SIGTERM, frame)  # as the interpreter calls it, between two lines
+        return trace
+    sys.settrace(trace)
+if __name__ == "__main__":
+    from nativecgi.process import respond
+    left_open, strikes = [], 0
+    nowhere = os.open("/dev/null", os.O_RDWR)
+    for number in range(1, 1000):
+        pieces = Pieces()
+        def handle(request): return stream(pieces)
+        strike_at(number)
+        status = respond(handle, {"REQUEST_METHOD": "GET"}, nowhere, nowhere, None, int)
+        if sys.gettrace() is not None:
+            break  # there are not so many lines
+        strikes += 1
+        if not pieces.is_closed:
+            left_open.append(number)
+    sys.settrace(None)
+    os.write(1, f"{strikes > 20} {left_open}".encode())
+    os._exit(0)
+"""
+
+
+def test_whenever_sigterm_comes_the_pieces_are_closed(run: Run) -> None:
+    assert run(STRUCK).stdout == b"True []"
+
+
 def test_a_failure_before_the_first_piece_is_500(run: Run) -> None:
     done = run("""
 def pieces():
@@ -699,6 +817,40 @@ def handle(request):
     assert (done.returncode, done.stdout) == (1, b"")
     assert done.stderr.startswith(b"Timeout (0:00:02)!\n")
     assert b" in handle\n" in done.stderr
+
+
+@pytest.mark.parametrize(
+    "work",
+    [
+        "raise BaseExceptionGroup('outer', [BaseExceptionGroup('inner', [late])]) from None",
+        "raise RuntimeError('wrapped') from None",
+        "raise RuntimeError('wrapped')",
+    ],
+)
+def test_what_comes_of_the_time_limit_is_504(run: Run, work: str) -> None:
+    source = f"""
+import time
+def handle(request):
+    try:
+        time.sleep(20)
+    except BaseException as late:
+        {work}
+"""
+    done = run(source, NATIVECGI_MAX_SECONDS="1")
+    assert (done.returncode, done.stdout) == (0, TIMEOUT)
+
+
+def test_a_group_of_tasks_that_takes_too_long_is_504(run: Run) -> None:
+    source = """
+import asyncio, time
+async def block(): time.sleep(20)
+async def work():
+    async with asyncio.TaskGroup() as group:
+        group.create_task(block())
+def handle(request):
+    asyncio.run(work())
+"""
+    assert run(source, NATIVECGI_MAX_SECONDS="1").stdout == TIMEOUT
 
 
 def test_a_stream_that_takes_too_long_is_incomplete(run: Run) -> None:

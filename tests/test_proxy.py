@@ -1,6 +1,7 @@
 """nativecgi.proxy: scheme, host and client as the proxies in front saw them."""
 
 import io
+from ipaddress import ip_address
 
 import pytest
 from hypothesis import given
@@ -93,6 +94,46 @@ def test_the_last_values_are_the_proxies_and_the_others_the_clients(
 ) -> None:
     one = seen(LISTS, hops)
     assert (one.url, one.remote_addr) == (url, client)
+
+
+@pytest.mark.parametrize(
+    ("node", "address"),
+    [
+        ("192.0.2.7:4711", "192.0.2.7"),
+        ("2001:db8::1", "2001:db8::1"),
+        ("[2001:db8::1]", "2001:db8::1"),
+        ("[2001:db8::1]:4711", "2001:db8::1"),
+        ("2001:DB8:0::1", "2001:db8::1"),
+        ("::ffff:192.0.2.7", "::ffff:c000:207"),
+    ],
+)
+def test_an_address_is_without_brackets_and_port(node: str, address: str) -> None:
+    one = seen({"HTTP_X_FORWARDED_FOR": node, "REMOTE_PORT": "80"})
+    assert ip_address(one.remote_addr) == ip_address(address)
+    assert (one.env["REMOTE_HOST"], one.env["REMOTE_PORT"]) == (one.remote_addr, "")
+
+
+@pytest.mark.parametrize(
+    "node",
+    [
+        *("unknown", "_hidden", "_SEVKISEK", "dead", "192.0.2", "192.0.2.256", "1", "0x7f000001"),
+        *(
+            "[192.0.2.7",
+            "192.0.2.7:",
+            "192.0.2.7:x",
+            "192.0.2.7:123456",
+            "[]:80",
+            ":80",
+            "[]",
+            "::g",
+        ),
+        *("fe80::1%eth0", "[fe80::1%eth0]:80", "192.0.2.7 evil", "١٢٧.0.0.1"),
+    ],
+)
+def test_what_is_no_address_leaves_the_client_unknown(node: str) -> None:
+    """It is not the proxy, which may be allowed what the client is not."""
+    one = seen({"HTTP_X_FORWARDED_FOR": node})
+    assert (one.remote_addr, one.env["REMOTE_HOST"]) == ("", "")
 
 
 def test_http_in_front_is_http_though_the_proxy_speaks_https() -> None:

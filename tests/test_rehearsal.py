@@ -145,3 +145,15 @@ def test_a_request_as_it_is_can_be_the_trial_s() -> None:
         "REQUEST_URI": "/cgi-bin/warmup/a%20b",
         "HTTP_HOST": "x.example",
     }
+
+
+def test_a_request_with_a_field_proxy_is_one_without_it() -> None:
+    """As in a process, whose handler must not see what a client says of a proxy."""
+    seen: list[str | None] = []
+
+    def handle(request: Request) -> Response:
+        seen.append(request.env.get("HTTP_PROXY"))
+        return Response()
+
+    prepare(handle, [Request({"HTTP_PROXY": "http://192.0.2.1"})])()
+    assert seen == [None, None]

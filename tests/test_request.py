@@ -591,6 +591,20 @@ def test_a_body_that_has_been_read_is_still_a_form() -> None:
     assert (again.read(), again.form()["a"]) == (b"a=1", "1")
 
 
+@pytest.mark.parametrize("content_type", [URLENCODED, "multipart/form-data; boundary=x"])
+def test_a_body_that_was_read_as_a_form_is_not_empty_but_gone(content_type: str) -> None:
+    one = submitted(b"--x--", content_type)
+    one.form()
+    for read in (one.read, one.json):
+        with pytest.raises(ValueError, match="it was read as a form"):
+            read()
+
+
+def test_no_body_can_be_read_as_a_form_and_again() -> None:
+    one = request()
+    assert (len(one.form()), one.read()) == (0, b"")
+
+
 @pytest.mark.parametrize("field", ["a b", 'a"onx=', "<b>", "a/b", "a@b", "a\r\nb", "\udcff"])
 def test_what_is_no_host_is_not_taken_for_one(field: str) -> None:
     shown = request(HTTP_HOST=field, SERVER_NAME="a.example", SERVER_PORT="80")

@@ -125,7 +125,7 @@ def _parameters(thing: Callable[..., object]) -> Iterable[str]:
         return ()
 
 
-def raised(failure: HTTPError) -> Response:
+def raised(failure: Exception) -> Response:
     def handle(request: Request) -> Response:
         raise failure
 
@@ -376,3 +376,29 @@ def test_a_redirect_percent_encodes_a_tab() -> None:
 def test_header_fields_that_are_a_single_pair_are_refused_with_a_word_on_what_to_do() -> None:
     with pytest.raises(TypeError, match="a list of pairs"):
         encode(text("x", headers=("X-A", "1")))  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("status", [-1, 0, 99, 100, 199, 600, 999, 1000])
+def test_a_status_that_no_answer_has_is_refused(status: int) -> None:
+    for make in (HTTPError, error, phrase):
+        with pytest.raises(ValueError, match=f"{status} is not the status of an answer"):
+            make(status)
+
+
+@pytest.mark.parametrize("status", [200, 299, 304, 599])
+def test_every_other_status_is_an_error_s_if_its_author_says_so(status: int) -> None:
+    assert HTTPError(status).status == status
+    assert phrase(status)
+
+
+def test_an_http_error_in_a_group_of_tasks_is_an_answer() -> None:
+    inner = ExceptionGroup("inner", [HTTPError(404, "None."), HTTPError(409)])
+    answer = raised(ExceptionGroup("outer", [inner]))
+    assert (answer.status, answer.body) == (404, "None.\n")
+
+
+def test_a_group_in_which_something_else_has_failed_is_none() -> None:
+    group = ExceptionGroup("", [HTTPError(404), LookupError("a bug")])
+    with pytest.raises(ExceptionGroup) as caught:
+        raised(group)
+    assert caught.value is group

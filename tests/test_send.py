@@ -8,6 +8,7 @@ import os
 import socket
 import tempfile
 import threading
+import time
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any
@@ -626,3 +627,57 @@ def test_what_cannot_be_written_says_why() -> None:
 def test_what_is_closed_cannot_be_written_to() -> None:
     with pytest.raises(DisconnectedError, match="Bad file descriptor"):
         write(b"x", -1)
+
+
+@pytest.fixture
+def unblocking() -> Iterator[tuple[int, int]]:
+    """The ends of a pipe that does not wait until there is room."""
+    reader, writer = os.pipe()
+    os.set_blocking(writer, False)
+    yield reader, writer
+    os.close(reader)
+
+
+def read_late(reader: int, into: list[bytes]) -> threading.Thread:
+    def read() -> None:
+        time.sleep(0.1)  # until the pipe is full
+        while piece := os.read(reader, 1_000_000):
+            into.append(piece)
+
+    thread = threading.Thread(target=read)
+    thread.start()
+    return thread
+
+
+def test_a_descriptor_that_does_not_block_is_waited_for(unblocking: tuple[int, int]) -> None:
+    reader, writer = unblocking
+    received: list[bytes] = []
+    thread = read_late(reader, received)
+    write(300_000 * b"x", writer)
+    os.close(writer)
+    thread.join()
+    assert b"".join(received) == 300_000 * b"x"
+
+
+def test_a_file_is_sent_to_a_descriptor_that_does_not_block(
+    unblocking: tuple[int, int], tmp_path: Path
+) -> None:
+    reader, writer = unblocking
+    (tmp_path / "file").write_bytes(300_000 * b"x")
+    received: list[bytes] = []
+    thread = read_late(reader, received)
+    answer = encode(Response((tmp_path / "file").open("rb")))
+    assert isinstance(answer, Streamed)
+    send(answer, writer)
+    os.close(writer)
+    thread.join()
+    assert b"".join(received).endswith(b"\r\n\r\n" + 300_000 * b"x")
+
+
+def test_a_reader_that_goes_while_it_is_waited_for_is_noticed() -> None:
+    reader, writer = os.pipe()
+    os.set_blocking(writer, False)
+    threading.Timer(0.1, os.close, [reader]).start()
+    with pytest.raises(DisconnectedError, match="Broken pipe"):
+        write(300_000 * b"x", writer)
+    os.close(writer)

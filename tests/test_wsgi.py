@@ -200,6 +200,19 @@ def test_what_the_server_sets_besides_is_there() -> None:
     assert (environ["REMOTE_USER"], environ["SHOP_DB"]) == ("ann", "shop.db")
 
 
+def test_what_must_not_be_empty_has_its_default() -> None:
+    """PEP 3333: a server may have set them, to nothing."""
+    environs = []
+
+    def app(environ: Environ, start_response: StartResponse) -> list[bytes]:
+        environs.append(environ)
+        return hello(environ, start_response)
+
+    names = ("REQUEST_METHOD", "SERVER_NAME", "SERVER_PORT", "SERVER_PROTOCOL")
+    close(from_wsgi(validator(app))(Request(dict.fromkeys(names, ""))).body)
+    assert [environs[0][name] for name in names] == ["GET", "localhost", "80", "HTTP/1.0"]
+
+
 @pytest.mark.parametrize(("https", "port"), [("", "80"), ("on", "443")])
 def test_what_has_to_be_there_is_there_even_without_a_server(https: str, port: str) -> None:
     environs = []

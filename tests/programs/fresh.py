@@ -4,6 +4,7 @@ Everything here is used twice: at import, so that it has whatever state it will 
 process. The result goes to standard output as JSON.
 """
 
+import _random
 import asyncio
 import concurrent.futures
 import contextlib
@@ -39,6 +40,11 @@ class Generator(random.Random):
 
 
 own, given, of_its_own_kind = random.Random(), random.Random(7), Generator()
+put_back, set_to, in_c = random.Random(), random.Random(), _random.Random()
+state = put_back.getstate()
+put_back.seed(7)
+put_back.setstate(state)
+set_to.setstate(given.getstate())
 system = random.SystemRandom()
 frozen = os.getpid()
 database = sqlite3.connect(":memory:")
@@ -51,6 +57,8 @@ def drawn() -> dict[str, object]:
         "random's function": randbytes(8).hex(),
         "a generator": own.random(),
         "a generator of its own kind": of_its_own_kind.random(),
+        "a generator put back": put_back.random(),
+        "a generator of the module in C": in_c.random(),
         "the system's generator": system.random(),
         "secrets": secrets.token_hex(),
         "urandom": os.urandom(8).hex(),
@@ -65,18 +73,19 @@ def drawn() -> dict[str, object]:
 
 def constant() -> object:
     """What all processes of a build have alike."""
-    return {"given": given.random(), "hash": hash("text"), "frozen": frozen}
+    return {"given": [given.random(), set_to.random()], "hash": hash("text"), "frozen": frozen}
 
 
 def process() -> object:
     thread = threading.main_thread()
+    os.umask(umask := os.umask(0o22))
     return {
         "pid": os.getpid(),
         "ppid": os.getppid(),
         "native id": [threading.get_native_id(), thread.native_id],
         "self": int(os.readlink("/proc/self")),
         "cwd": os.getcwd(),
-        "umask": os.umask(0o22),
+        "umask": umask,
         "ids": [os.getuid(), os.geteuid(), os.getgid(), os.getegid(), os.getgroups()],
         "files": resource.getrlimit(resource.RLIMIT_NOFILE),
         "argv": sys.argv,

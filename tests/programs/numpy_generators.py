@@ -4,14 +4,32 @@ import json
 import sys
 
 import numpy
+from numpy.random import RandomState
 
 from nativecgi.freezepoint import reach
 
-own, given = numpy.random.default_rng(), numpy.random.default_rng(7)
+numpy.random.seed()  # in the old way, of which numpy keeps no seed
+old, put_back = RandomState(), RandomState()
+old.seed(None)
+old.standard_normal()
+state = put_back.get_state()
+put_back.seed(7)
+put_back.set_state(state)
+drawn = (numpy.random, numpy.random.default_rng(), old, put_back)
+given = (
+    *(numpy.random.default_rng(7), RandomState(7), RandomState([7, 8])),
+    RandomState(numpy.random.MT19937(7)),
+)
+set_to = RandomState()
+set_to.set_state(RandomState(7).get_state())
 bits = numpy.random.Philox()
 
 if __name__ == "__main__":
-    reach(lambda: lambda: None)
-    drawn = [float(numpy.random.random()), float(own.random()), int(bits.random_raw())]
-    json.dump({"drawn": drawn, "given": float(given.random())}, sys.stdout)
+    # Of two normal numbers that are made at once the second is kept for whoever asks next.
+    reach(lambda: numpy.random.standard_normal)
+    own = [float(numpy.random.standard_normal()), float(old.standard_normal())]
+    own.append(int(bits.random_raw()))
+    own += [float(generator.random()) for generator in drawn]
+    constant = [float(generator.random()) for generator in (*given, set_to)]
+    json.dump({"drawn": own, "given": constant}, sys.stdout)
     sys.stdout.flush()

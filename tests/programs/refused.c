@@ -3,7 +3,13 @@
 #include <arpa/inet.h>
 #include <asm/prctl.h>
 #include <fcntl.h>
+#include <grp.h>
+#include <linux/capability.h>
+#include <linux/filter.h>
+#include <linux/seccomp.h>
+#include <linux/securebits.h>
 #include <pthread.h>
+#include <sched.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/epoll.h>
@@ -11,10 +17,12 @@
 #include <sys/file.h>
 #include <sys/inotify.h>
 #include <sys/mman.h>
+#include <sys/personality.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
 #include <sys/signalfd.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
 #include <sys/syscall.h>
 #include <sys/time.h>
 #include <sys/timerfd.h>
@@ -166,6 +174,33 @@ static void child(void)
     assistant();
 }
 
+/* A daemon as a daemon is made: of another session, and its parent has ended. */
+static pid_t daemonised(void)
+{
+    int ends[2];
+    pid_t daemon, child;
+
+    if (pipe(ends))
+        exit(1);
+    child = fork();
+    if (child == 0) {
+        setsid();
+        daemon = assistant();
+        _exit(write(ends[1], &daemon, sizeof daemon) != sizeof daemon);
+    }
+    waitpid(child, NULL, 0);
+    if (read(ends[0], &daemon, sizeof daemon) != sizeof daemon)
+        exit(1);
+    close(ends[0]);
+    close(ends[1]);
+    return daemon;
+}
+
+static void background(void)
+{
+    daemonised();
+}
+
 static void zombie(void)
 {
     pid_t child = fork();
@@ -209,6 +244,117 @@ static void blocked_signal(void)
 static void blocked_realtime_signal(void)
 {
     block(SIGRTMIN + 1);
+}
+
+/* What the kernel keeps of a process, and a thaw does not set. */
+
+static void file_mask(void)
+{
+    umask(0111);
+}
+
+static void folder(void)
+{
+    if (chdir("/"))
+        exit(1);
+}
+
+static void limit(void)
+{
+    setrlimit(RLIMIT_CORE, &(struct rlimit){0, 0});
+    setrlimit(RLIMIT_NOFILE, &(struct rlimit){77, 99});
+}
+
+static void niceness(void)
+{
+    nice(3);
+}
+
+static void policy(void)
+{
+    sched_setscheduler(0, SCHED_BATCH, &(struct sched_param){0});
+}
+
+static void io_priority(void)
+{
+    syscall(SYS_ioprio_set, 1, 0, 3 << 13); /* idle */
+}
+
+static void processors(void)
+{
+    cpu_set_t one;
+
+    sched_getaffinity(0, sizeof one, &one);
+    for (int i = 0, kept = 0; i < CPU_SETSIZE; i++)
+        if (CPU_ISSET(i, &one) && kept++)
+            CPU_CLR(i, &one);
+    sched_setaffinity(0, sizeof one, &one);
+}
+
+static void no_new_privileges(void)
+{
+    prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0);
+}
+
+static void filter(void)
+{
+    struct sock_filter allow = BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ALLOW);
+
+    no_new_privileges();
+    prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, &(struct sock_fprog){1, &allow});
+}
+
+static void other_personality(void)
+{
+    personality(ADDR_COMPAT_LAYOUT);
+}
+
+static void other_name(void)
+{
+    prctl(PR_SET_NAME, "somebody else");
+}
+
+static void out_of_memory_score(void)
+{
+    FILE *score = fopen("/proc/self/oom_score_adj", "w");
+
+    fputs("777", score);
+    fclose(score);
+}
+
+static void undumpable(void)
+{
+    prctl(PR_SET_DUMPABLE, 0, 0, 0, 0);
+}
+
+static void parents_death(void)
+{
+    prctl(PR_SET_PDEATHSIG, SIGUSR1, 0, 0, 0);
+}
+
+static void subreaper(void)
+{
+    prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0);
+}
+
+static void capability(void)
+{
+    prctl(PR_CAPBSET_DROP, CAP_SYS_TIME, 0, 0, 0);
+}
+
+static void securebits(void)
+{
+    prctl(PR_SET_SECUREBITS, SECBIT_NOROOT, 0, 0, 0);
+}
+
+static void namespace(void)
+{
+    unshare(CLONE_NEWUTS);
+}
+
+static void groups(void)
+{
+    setgroups(1, (gid_t[]){4711});
 }
 
 static void several(void)
@@ -261,19 +407,34 @@ static void hang(void)
 
 /* As `child` and as `hang`, when both processes' ids are in the file. */
 
-static void report_assistant(void)
+static void report(pid_t child)
 {
-    pid_t child = assistant();
     FILE *report = fopen(file, "w");
 
     fprintf(report, "%d %d\n", getpid(), child);
     fclose(report);
 }
 
+static void report_assistant(void)
+{
+    report(assistant());
+}
+
+static void report_background(void)
+{
+    report(daemonised());
+}
+
 static void hang_with_assistant(void)
 {
     report_assistant();
     hang();
+}
+
+static void leave_background(void)
+{
+    report_background();
+    exit(1);
 }
 
 static void leave_assistant(void)
@@ -304,12 +465,32 @@ static const struct {
     {"shared_memory", shared_memory},
     {"generated_code", generated_code},
     {"child", child},
+    {"background", background},
     {"zombie", zombie},
     {"alarm_clock", alarm_clock},
     {"profiling_timer", profiling_timer},
     {"posix_timer", posix_timer},
     {"blocked_signal", blocked_signal},
     {"blocked_realtime_signal", blocked_realtime_signal},
+    {"file_mask", file_mask},
+    {"folder", folder},
+    {"limit", limit},
+    {"niceness", niceness},
+    {"policy", policy},
+    {"io_priority", io_priority},
+    {"processors", processors},
+    {"no_new_privileges", no_new_privileges},
+    {"filter", filter},
+    {"other_personality", other_personality},
+    {"other_name", other_name},
+    {"out_of_memory_score", out_of_memory_score},
+    {"undumpable", undumpable},
+    {"parents_death", parents_death},
+    {"subreaper", subreaper},
+    {"capability", capability},
+    {"securebits", securebits},
+    {"namespace", namespace},
+    {"groups", groups},
     {"several", several},
     {"gs_register", gs_register},
     {"other_stack", other_stack},
@@ -318,8 +499,10 @@ static const struct {
     {"end_by_realtime_signal", end_by_realtime_signal},
     {"hang", hang},
     {"report_assistant", report_assistant},
+    {"report_background", report_background},
     {"hang_with_assistant", hang_with_assistant},
     {"leave_assistant", leave_assistant},
+    {"leave_background", leave_background},
     {"other_program", other_program},
 };
 

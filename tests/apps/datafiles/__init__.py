@@ -1,0 +1,1 @@
+"""A program that uses its own packaged data in every documented way."""
