@@ -12,6 +12,7 @@ import fcntl
 import hashlib
 import os
 import platform
+import re
 import shlex
 import shutil
 import statistics
@@ -70,8 +71,9 @@ SAME_FOLDER = "/tmp/nativecgi-{name:.16}"
 SECRET = "NATIVECGI_SECRET"
 TRIAL_SECONDS = 30
 ATTEMPTS = 3  # at compiling what somebody is writing
-MAP = "memory.map"  # the freezer's, in an app's folder
-REPORT = "report.xml"  # Nuitka's, there as well
+COMPILED = "compiled.json"  # the record of a compilation, in an app's folder
+MAP = "memory.map"  # the freezer's, there as well
+REPORT = "report.xml"  # Nuitka's
 
 # _json: without it json works, but slowly, and Nuitka leaves it out unless told. lto: the linker's
 # optimization takes half a minute of each build, and makes less than 1 % of a request.
@@ -283,14 +285,13 @@ def _locked(work: Path) -> Iterator[None]:
 
 
 def _build(app: App, work: Path, wanted: Wanted, jobs: int, report: Callable[[str], None]) -> Built:
-    record = work / "compiled.json"
+    record = work / COMPILED
     if app.is_script:
         _copy_script(app, work, report)
     compiled = _read(record, Compiled)
     packages = _environment(app, work, report)
     is_current = compiled is not None and _is_current(compiled, app, work, wanted, packages)
     if compiled is None or not is_current or (wanted.freeze and sources.changed(compiled.read)):
-        record.unlink(missing_ok=True)  # what it speaks of is about to change
         kept = compiled if is_current else None
         known = [] if compiled is None else [*compiled.sources, *compiled.read]
         compiled = _renewed(app, work, wanted, packages, jobs, report, kept, known)
@@ -383,6 +384,7 @@ def _renewed(
             compiled = msgspec.structs.replace(kept, trial=rehearsed.trial)
         else:
             report("compiling")
+            (work / COMPILED).unlink(missing_ok=True)  # what it speaks of is about to change
             compiled = _compile(app, work, wanted, packages, jobs, rehearsed)
         compiled.read = baseline.recorded({*rehearsed.read} - compiled.sources.keys())
         before = baseline.recorded(compiled.sources)
@@ -903,7 +905,7 @@ def main() -> int:
         "--explain", action="store_true", help="tell what makes each program as large as it is"
     )
     parser.add_argument("-j", "--jobs", type=int, default=os.cpu_count() or 1, help="at a time")
-    if any(argument.startswith("--reproducible=") for argument in sys.argv[1:]):
+    if any(re.match("--rep[a-z]*=", argument) for argument in sys.argv[1:]):
         parser.error(
             "a secret among the arguments is everybody's to read: write it to a file, and say "
             f"--reproducible --secret-file FILE; or set {SECRET}"

@@ -6,6 +6,7 @@ It is run by its path, in the app's own Python, before anything of the app's: so
 import os
 import sys
 from collections.abc import Callable, Iterable
+from contextlib import suppress
 
 _WRITING = os.O_WRONLY | os.O_RDWR | os.O_CREAT | os.O_TRUNC
 # Whoever imports a module has the import system list folders: nobody has asked for their names.
@@ -33,8 +34,8 @@ def _note_open(path: object, _mode: object, flags: object) -> None:
 
 
 def _note_listing(path: object) -> None:
-    # Of the frames, the first is this one, and then come the hook's and the caller's.
-    is_import = sys._getframe(2).f_code.co_filename.startswith(_IMPORT_SYSTEM)
+    caller = sys._getframe(1).f_back  # behind this frame and the hook's
+    is_import = caller is not None and caller.f_code.co_filename.startswith(_IMPORT_SYSTEM)
     if not is_import and (name := _absolute(path)):
         _listed.add(name)
 
@@ -63,7 +64,9 @@ _NOTES: dict[str, Callable[..., None]] = {
 
 def _hook(event: str, arguments: tuple[object, ...]) -> None:
     if note := _NOTES.get(event):
-        note(*arguments)
+        # What the hook raises, the program would get: it may be in a folder that was removed.
+        with suppress(OSError):
+            note(*arguments)
 
 
 def opened() -> dict[str, list[str]]:

@@ -9,6 +9,7 @@ import os
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from io import BytesIO
 from pathlib import Path
 
 import msgspec
@@ -84,4 +85,6 @@ def handle(request: Request) -> Response:
 
 
 if __name__ == "__main__":
-    run(cors(handle))
+    # In the empty folder that the build runs it in.
+    env = {"REQUEST_METHOD": "GET", "HITCOUNTER_FILE": "hits.json"}
+    run(cors(handle), warmup=[Request(env, BytesIO())])

@@ -125,6 +125,28 @@ def test_an_app_that_holds_what_cannot_be_frozen_is_told_of_hooks(
         assert ("@after_thaw" in message) is is_told
 
 
+def test_how_long_an_app_may_take_to_its_freeze_point_can_be_said(
+    build_apps: Builder, tmp_path: Path
+) -> None:
+    slow = write(tmp_path / "broken.py", "import time\ntime.sleep(60)\n")
+    result = build_apps(slow, "--timeout", "0.5")
+    assert result.returncode == 1
+    assert "0.5 seconds" in result.stderr
+
+
+def test_an_app_is_rehearsed_in_an_empty_folder(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As it is when it is frozen: what it writes by a relative path lands nowhere else."""
+    here = tmp_path / "here"
+    here.mkdir()
+    monkeypatch.chdir(here)
+    empty = "import os\nassert os.listdir() == []\nopen('made', 'w').close()\n"
+    app = build.App("shop", write(tmp_path / "shop.py", empty + HELLO))
+    assert str(here / "made") not in build._rehearse(app, tmp_path, OWN).read
+    assert not list(here.iterdir())
+
+
 def test_another_app_is_built_all_the_same(build_apps: Builder, tmp_path: Path) -> None:
     broken = write(tmp_path / "broken.py", "import nonesuch\n")
     result = build_apps(broken, ROOT / "tests" / "apps" / "probe")
@@ -428,6 +450,21 @@ def test_what_an_app_imports_by_a_string_is_known_from_its_rehearsal(tmp_path: P
     assert build._rehearse(app, work, packages).modules == ["settings", "views"]
 
 
+def test_an_app_s_packages_come_before_the_checkout_s_files(
+    build_apps: Builder, tmp_path: Path
+) -> None:
+    """Of which there is a serve.py and a folder bench, and which a compilation needs as well."""
+    wheels = [make_wheel(tmp_path, name) for name in ("serve", "bench")]
+    block = requiring(*(f"{wheel.stem.split('-')[0]} @ {wheel.as_uri()}" for wheel in wheels))
+    source = HELLO.replace('"Hello"', "bench.WORDS + serve.WORDS")
+    app = write(tmp_path / "shadowed.py", f"{block}import bench, serve\n{source}")
+    result = build_apps(app)
+    assert result.returncode == 0, result.stderr
+    program = tmp_path / "out" / "shadowed"
+    answer = subprocess.run([program], env={"REQUEST_METHOD": "GET"}, stdout=-1, check=True)
+    assert answer.stdout.endswith(b"HelloHello")
+
+
 def test_an_app_is_tried_with_a_request_of_its_warm_up(tmp_path: Path) -> None:
     source = HELLO.replace("run(handle)", 'run(handle, warmup=["/a%20b?c=d", "/other"])')
     assert source != HELLO
@@ -670,6 +707,22 @@ def test_what_was_read_before_the_freeze_point_makes_a_new_image(workshop: Works
     assert workshop.build() == []
 
 
+def test_an_app_that_fails_before_it_is_compiled_keeps_what_was_compiled(
+    workshop: Workshop, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(*_arguments: object) -> build.Rehearsed:
+        raise build.BuildError("SyntaxError")
+
+    workshop.build()
+    workshop.source.write_text("def handle(:")
+    with monkeypatch.context() as broken:
+        broken.setattr(build, "_rehearse", fail)
+        with pytest.raises(build.BuildError, match="SyntaxError"):
+            workshop.build()
+    workshop.source.write_text(HELLO)
+    assert workshop.build() == []
+
+
 def test_what_is_saved_while_it_is_compiled_is_compiled_again(workshop: Workshop) -> None:
     workshop.saved = ["saved\n"]
     assert workshop.build() == ["rehearse", "compile", "rehearse", "compile", "freeze"]
@@ -822,6 +875,7 @@ def test_another_user_in_the_way_of_a_reproducible_program_neither_stops_it_nor_
     ("arguments", "reason"),
     [
         (["--reproducible=secret"], "write it to a file, and say --reproducible --secret-file"),
+        (["--repro=secret"], "a secret among the arguments is everybody's to read"),
         (["--secret-file", "/dev/null"], "--secret-file is the secret of --reproducible"),
         (["--reproducible", "--secret-file", "/dev/null"], "/dev/null is empty"),
         (["--reproducible", "--secret-file", "/nonesuch"], "No such file"),

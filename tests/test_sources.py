@@ -206,6 +206,13 @@ def test_what_a_program_makes_itself_or_what_changes_by_itself_is_none(
     assert set(read_by(opened_by(code), tmp_path / "scratch")) <= before
 
 
+def test_a_program_in_a_folder_that_is_gone_is_not_disturbed(
+    opened_by: Callable[[str], Opened], tmp_path: Path
+) -> None:
+    code = "import os; os.mkdir('gone'); os.chdir('gone'); os.rmdir('../gone'); os.listdir()"
+    assert str(tmp_path / "gone") not in opened_by(code).listed
+
+
 def test_a_path_that_is_no_text_can_be_told_of_all_the_same() -> None:
     recorder = runpy.run_path(str(ROOT / "opened.py"))
     assert recorder["_text"]({"/a", "/\udcff", "/b\n"}) == ["/a"]
