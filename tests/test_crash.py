@@ -174,6 +174,20 @@ def handle(request):
     assert b": SIGABRT" in done.stderr
 
 
+def test_a_crash_after_a_child_process_is_answered(run: Run) -> None:
+    done = run(
+        f"""
+import multiprocessing, subprocess
+def handle(request):
+    subprocess.run(["true"])
+    process = multiprocessing.get_context("fork").Process(target=print)
+    process.start()
+    process.join(){NULL}
+"""
+    )
+    assert (done.returncode, done.stdout) == (-signal.SIGSEGV, ERROR)
+
+
 def test_a_pool_that_loses_a_process_is_an_exception_and_answered_once(run: Run) -> None:
     done = run(
         """
