@@ -403,6 +403,7 @@ def _compile(
     jobs: int,
     rehearsed: Rehearsed,
 ) -> Compiled:
+    _require_compiler()
     log, xml = work / "nuitka.log", work / "report.xml"
     names = wanted.debug is not None
     command = [
@@ -454,6 +455,15 @@ def _compile(
         rehearsed.trial,
         wanted.freeze,
     )
+
+
+def _require_compiler() -> None:
+    """Nuitka misses these when it has worked for a minute."""
+    header = Path(sysconfig.get_path("include"), "Python.h")
+    if not header.exists():
+        raise BuildError(f"there is no {header}: install Python's headers (Debian: python3-dev)")
+    if not any(map(shutil.which, (os.environ.get("CC", ""), "gcc", "clang"))):
+        raise BuildError("there is no C compiler: install one (Debian: gcc)")
 
 
 def _sources(xml: Path, prefix: Path) -> Iterator[Path]:
