@@ -504,6 +504,7 @@ def _compile(
     jobs: int,
     rehearsed: Rehearsed,
 ) -> Compiled:
+    _require_compiler()
     log = work / "nuitka.log"
     names = wanted.debug is not None
     options = _options(app, work, packages, rehearsed, names=names, compile_all=wanted.compile_all)
@@ -549,6 +550,15 @@ def _compile(
         options,
         rehearsed.modules,
     )
+
+
+def _require_compiler() -> None:
+    """Nuitka misses these when it has worked for a minute."""
+    header = Path(sysconfig.get_path("include"), "Python.h")
+    if not header.exists():
+        raise BuildError(f"there is no {header}: install Python's headers (Debian: python3-dev)")
+    if not any(map(shutil.which, (os.environ.get("CC", ""), "gcc", "clang"))):
+        raise BuildError("there is no C compiler: install one (Debian: gcc)")
 
 
 def _data_files(app: App) -> Iterator[tuple[Path, Path]]:

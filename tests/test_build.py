@@ -5,6 +5,7 @@ import os
 import shutil
 import subprocess
 import sys
+import sysconfig
 from collections.abc import Callable
 from importlib.metadata import version
 from pathlib import Path
@@ -164,6 +165,29 @@ def test_a_compiler_that_fails_is_named_with_its_log(
         build._compile(app, tmp_path, build.Wanted(tmp_path), OWN, 1, build.Rehearsed())
     assert "error: no such option: --no-such-option" in str(failure.value).splitlines()[0]
     assert "no such option" in Path(str(failure.value).split("see ")[1]).read_text()
+
+
+def test_without_a_c_compiler_nothing_is_begun(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PATH", str(tmp_path))
+    monkeypatch.delenv("CC", raising=False)
+    app = build.App("hello", ROOT / "apps" / "hello.py")
+    with pytest.raises(build.BuildError, match="there is no C compiler: install one"):
+        build._compile(app, tmp_path, build.Wanted(tmp_path), OWN, 1, build.Rehearsed())
+    assert not list(tmp_path.iterdir())
+
+
+def test_without_python_s_headers_nothing_is_begun(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sysconfig, "get_path", lambda _name: str(tmp_path / "include"))
+    app = build.App("hello", ROOT / "apps" / "hello.py")
+    with pytest.raises(
+        build.BuildError, match=r"there is no .*/Python\.h: install Python's headers"
+    ):
+        build._compile(app, tmp_path, build.Wanted(tmp_path), OWN, 1, build.Rehearsed())
+    assert not list(tmp_path.iterdir())
 
 
 def test_nothing_is_built_again_that_has_not_changed(build_apps: Builder) -> None:

@@ -12,6 +12,7 @@ import os
 import platform
 import re
 import shutil
+import signal
 import statistics
 import subprocess
 import sys
@@ -290,21 +291,24 @@ def _build(source: Path, output: Path) -> tuple[str, str]:
 
 
 def _run(command: Sequence[str]) -> tuple[str, str]:
+    process = subprocess.Popen(
+        command,
+        cwd=ROOT,
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
+        text=True,
+        start_new_session=True,  # to end what it has started as well
+    )
     try:
-        done = subprocess.run(
-            command,
-            cwd=ROOT,
-            stdin=subprocess.DEVNULL,
-            capture_output=True,
-            text=True,
-            check=False,
-            timeout=SECONDS,
-        )
+        _output, errors = process.communicate(timeout=SECONDS)
     except subprocess.TimeoutExpired:
+        os.killpg(process.pid, signal.SIGKILL)
+        process.communicate()
         return INVALID, f"it took longer than {SECONDS} s"
-    if not done.returncode:
+    if not process.returncode:
         return "", ""
-    reason = done.stderr.strip()
+    reason = errors.strip()
     return (REFUSED if "cannot be frozen as it is" in reason else FAILS), _short(reason)
 
 
