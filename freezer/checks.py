@@ -9,7 +9,7 @@ from pathlib import Path
 
 from freezer import daemons, linux, paths, procfs
 from freezer.attributes import attributes, changes
-from freezer.errors import CannotFreeze
+from freezer.errors import Refused
 from freezer.procfs import Mapping
 from freezer.tracee import Tracee
 
@@ -48,15 +48,16 @@ def check(
     older_files: set[Path],
     older_attributes: dict[str, str],
 ) -> None:
-    """Raise CannotFreeze with a line for each thing that would be lost.
+    """Raise Refused with a line for each thing that would be lost.
 
     `instruction` is the address of a `syscall` instruction in the process, `scratch` that of
     memory below its stack that it does not use. `older_files` are the temporary ones of before
     its start, `older_attributes` those that it had then (attributes.py).
     """
+    descriptors = list(_descriptors(tracee))
     problems = [
         *_threads(tracee),
-        *_descriptors(tracee),
+        *descriptors,
         *_mappings(tracee),
         *_children(tracee),
         *_timers(tracee, instruction, scratch),
@@ -67,7 +68,10 @@ def check(
     if problems:
         lines = "".join(f"\n  - {problem}" for problem in problems)
         printed = f"\nIt printed:\n{text}" if (text := tracee.output.text().rstrip()) else ""
-        raise CannotFreeze(f"the program cannot be frozen as it is:{lines}{printed}")
+        raise Refused(
+            f"the program cannot be frozen as it is:{lines}{printed}",
+            has_descriptors=bool(descriptors),
+        )
 
 
 def _threads(tracee: Tracee) -> Iterator[str]:

@@ -9,5 +9,16 @@ class CannotFreeze(FreezerError):
     """The program's fault: it crashed, hung, or holds something that no image can hold."""
 
 
+class Refused(CannotFreeze):
+    """The program has reached its freeze point, and holds there what no image can hold.
+
+    `has_descriptors` tells whether open descriptors are a part of it.
+    """
+
+    def __init__(self, message: str, *, has_descriptors: bool) -> None:
+        super().__init__(message)
+        self.has_descriptors = has_descriptors
+
+
 class Unsupported(FreezerError):
     """This machine's fault: its kernel, its C library or its settings do not allow it."""

@@ -108,7 +108,7 @@ EDGE = {
         "open os.close os.open os.pread os.pwrite os.readlink sys.executable sys.meta_path"
     ),
     "cgi.py": "sys.stderr",
-    "chance.py": "os.getpid os.urandom",
+    "chance.py": "os.urandom",
     "closedworld.py": (
         "open os.close os.environ os.memfd_create os.open os.unlink os.urandom os.walk os.write "
         "sys.executable sys.meta_path"
@@ -119,6 +119,9 @@ EDGE = {
     "immortal.py": "open os.pwrite sys sys.version_info",
     "letterbox.py": "open",
     "memory.py": "os.close os.dup os.dup2 os.memfd_create os.pread sys._debugmallocstats",
+    "openings.py": (
+        "os.listdir os.readlink sys._getframe sys.addaudithook sys.stderr sys.stdlib_module_names"
+    ),
     "packagedata.py": (
         "os os.lseek os.memfd_create os.readlink os.supports_dir_fd os.supports_effective_ids "
         "os.supports_fd os.supports_follow_symlinks os.utime os.walk os.write sys.executable"
@@ -126,8 +129,7 @@ EDGE = {
     "process.py": "os._exit os.environ sys.argv",
     "rehearsal.py": "os.close os.dup os.dup2 os.lseek os.memfd_create os.open os.write sys.stdout",
     "renewal.py": (
-        "os.getpid os.register_at_fork os.urandom sys.argv sys.exc_info sys.excepthook "
-        "sys.orig_argv"
+        "os.register_at_fork os.urandom sys.argv sys.exc_info sys.excepthook sys.orig_argv"
     ),
     "script.py": (
         "os._exit os.close os.dup os.dup2 os.environ os.isatty os.lseek os.memfd_create os.open "
