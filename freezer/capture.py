@@ -102,7 +102,7 @@ def capture(
         reservations=[
             reservation
             for mapping in mappings
-            if not mapping.path
+            if _is_anonymous(mapping)
             for reservation in (
                 [_zeros(mapping)] if mapping.start in wiped else _guards(mapping, memory)
             )
@@ -122,6 +122,11 @@ def capture(
 def _is_kept(mapping: Mapping) -> bool:
     """Readable memory but for what the kernel gives every process: stack, vDSO and their like."""
     return mapping.permissions[0] == "r" and not mapping.path.startswith(("[stack", "[v"))
+
+
+def _is_anonymous(mapping: Mapping) -> bool:
+    """Memory of no file, which the program may have named (PR_SET_VMA_ANON_NAME, prctl(2))."""
+    return not mapping.path or mapping.path.startswith("[anon:")
 
 
 def _read(tracee: Tracee, mapping: Mapping) -> Iterator[Region]:

@@ -3,6 +3,7 @@
 #include <stdio.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/prctl.h>
 #include <sys/wait.h>
 #include "freezepoint.h"
 
@@ -15,6 +16,7 @@ int main(void)
     /* As a library does that wants to know whether it is in another process. */
     if (wiped == MAP_FAILED || madvise(wiped, 4096, MADV_WIPEONFORK))
         return 1;
+    prctl(PR_SET_VMA, PR_SET_VMA_ANON_NAME, wiped, 4096, "a name"); /* from Linux 5.17 on */
     wiped[0] = wiped[4096] = 'x';
     freeze_point();
     way = getenv("WAY");
