@@ -1,4 +1,4 @@
-"""What the kernel keeps of a process besides its memory and its files, and a thaw does not set.
+"""What the kernel keeps of a process besides its memory, and a thaw does not set.
 
 A thawed process has these from whoever starts it, such as a web server. What a program has
 changed on the way to its freeze point would be lost.
@@ -62,6 +62,7 @@ def attributes(tracee: Tracee, instruction: int, scratch: int) -> dict[str, str]
     found |= {
         **_limits(pid),
         **_namespaces(pid),
+        **_streams(pid),
         _PROCESSORS: _processors(pid),
         "the nice value": str(os.getpriority(os.PRIO_PROCESS, pid)),
         "the scheduling policy": str(os.sched_getscheduler(pid)),
@@ -111,6 +112,12 @@ def _namespaces(pid: int) -> dict[str, str]:
         with suppress(OSError):
             found[f"the namespace {name} (namespaces(7))"] = os.readlink(f"{folder}/{name}")
     return found
+
+
+def _streams(pid: int) -> dict[str, str]:
+    """What the standard streams are: a thaw's are its own, whatever the program put there."""
+    found = {str(it.number): it.target for it in procfs.descriptors(pid)}
+    return {f"descriptor {number}": found.get(number, "closed") for number in "012"}
 
 
 def _processors(pid: int) -> str:

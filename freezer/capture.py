@@ -87,10 +87,11 @@ def capture(
         ),
     ]
     # The process may be asked nothing more: its memory is read as it is now.
+    wiped = procfs.wiped_on_fork(tracee.pid)
     memory = [
         _without_traces(region, prepared, registers.rsp - _RED_ZONE, forgotten)
         for mapping in mappings
-        if _is_kept(mapping)
+        if _is_kept(mapping) and mapping.start not in wiped
         for region in _read(tracee, mapping)
     ]
     letterbox = _letterbox(memory, token)
@@ -98,14 +99,21 @@ def capture(
         registers={name: getattr(registers, name) for name in _REGISTERS}
         | {"mxcsr": floating_point.mxcsr, "control_word": floating_point.control_word},
         memory=[_without_marks(region, token, libc.tid) for region in memory],
-        inaccessible=[
-            guard for mapping in mappings if not mapping.path for guard in _guards(mapping, memory)
+        reservations=[
+            reservation
+            for mapping in mappings
+            if _is_anonymous(mapping)
+            for reservation in (
+                [_zeros(mapping)] if mapping.start in wiped else _guards(mapping, memory)
+            )
         ],
-        calls=calls,
+        calls=[*calls, *(_wiping(mapping) for mapping in mappings if mapping.start in wiped)],
         interrupt_action=interrupt_action,
         environ_address=libc.environ,
         curbrk_address=libc.curbrk,
         tid_address=libc.tid,
+        # What answers a program makes its id one that no process has.
+        id=tracee.pid if tracee.answers is None else 0,
         letterbox=letterbox,
         canary=Canary(libc.canary, tuple(_copies(memory, libc.canary, tracee))),
     )
@@ -114,6 +122,11 @@ def capture(
 def _is_kept(mapping: Mapping) -> bool:
     """Readable memory but for what the kernel gives every process: stack, vDSO and their like."""
     return mapping.permissions[0] == "r" and not mapping.path.startswith(("[stack", "[v"))
+
+
+def _is_anonymous(mapping: Mapping) -> bool:
+    """Memory of no file, which the program may have named (PR_SET_VMA_ANON_NAME, prctl(2))."""
+    return not mapping.path or mapping.path.startswith("[anon:")
 
 
 def _read(tracee: Tracee, mapping: Mapping) -> Iterator[Region]:
@@ -138,6 +151,16 @@ def _content(tracee: Tracee, address: int, size: int) -> bytes:
     with suppress(OSError):
         return tracee.read(address, size)
     return b""
+
+
+def _zeros(mapping: Mapping) -> Reservation:
+    return Reservation(mapping.start, mapping.permissions[:3], mapping.size)
+
+
+def _wiping(mapping: Mapping) -> SystemCall:
+    """Have a fork of the new process, too, find zeros there; an older kernel cannot."""
+    arguments = (mapping.start, mapping.size, linux.MADV_WIPEONFORK)
+    return SystemCall(linux.SYS_MADVISE, arguments, ANY_RESULT)
 
 
 def _guards(mapping: Mapping, memory: list[Region]) -> Iterator[Reservation]:

@@ -54,9 +54,10 @@ def check(
     memory below its stack that it does not use. `older_files` are the temporary ones of before
     its start, `older_attributes` those that it had then (attributes.py).
     """
+    descriptors = list(_descriptors(tracee))
     problems = [
         *_threads(tracee),
-        *_descriptors(tracee),
+        *descriptors,
         *_mappings(tracee),
         *_children(tracee),
         *_timers(tracee, instruction, scratch),
@@ -67,7 +68,10 @@ def check(
     if problems:
         lines = "".join(f"\n  - {problem}" for problem in problems)
         printed = f"\nIt printed:\n{text}" if (text := tracee.output.text().rstrip()) else ""
-        raise WouldBeLost(f"the program cannot be frozen as it is:{lines}{printed}")
+        raise WouldBeLost(
+            f"the program cannot be frozen as it is:{lines}{printed}",
+            has_descriptors=bool(descriptors),
+        )
 
 
 def _threads(tracee: Tracee) -> Iterator[str]:

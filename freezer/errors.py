@@ -17,9 +17,17 @@ class CannotFreeze(FreezerError):
 
 
 class WouldBeLost(CannotFreeze):
-    """The program holds what no image can hold, such as a thread or an open file."""
+    """The program has reached its freeze point, and holds there what no image can hold.
+
+    Examples are a thread and an open file. `has_descriptors` says whether open descriptors are
+    among it.
+    """
 
     status = 3
+
+    def __init__(self, message: str, *, has_descriptors: bool) -> None:
+        super().__init__(message)
+        self.has_descriptors = has_descriptors
 
 
 class Unsupported(FreezerError):

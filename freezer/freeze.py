@@ -7,19 +7,26 @@ import tempfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+from msgspec import Struct
+from msgspec.structs import replace
+
 from freezer import checks, image, paths, placement, procfs, tracee
 from freezer.capture import capture
 from freezer.chance import Chance
-from freezer.debug import mapped_files, side_file
+from freezer.debug import MappedFile, mapped_files, side_file
 from freezer.determinism import THEN, Determinism
-from freezer.errors import CannotFreeze, Unsupported
+from freezer.errors import CannotFreeze, FreezerError, Unsupported, WouldBeLost
 from freezer.mapfile import map_file
 from freezer.prepare import prepare
+from freezer.snapshot import Snapshot
 from freezer.trial import touched
 
 # Set for the traced program, to 32 hexadecimal digits that mark its letterbox. A program that
 # finds it stops itself with SIGSTOP at its freeze point.
 FREEZE_POINT = "FREEZE_POINT"
+# Set as well when a program runs once more, since it is refused for what it has left open: it may
+# print where that was opened.
+FREEZE_EXPLAIN = "FREEZE_EXPLAIN"
 
 # rseq(2) registers memory with the kernel, for which a thaw could not answer.
 _TUNABLES = "glibc.pthread.rseq=0"
@@ -93,31 +100,81 @@ def freeze(
         seconds *= TIMES_AS_LONG
     token = chance.bytes(16)
     basis = ENVIRONMENT if native else ENVIRONMENT | PORTABLE
-    environment = {**basis, **(environment or {}), FREEZE_POINT: token.hex()}
-    older_files = checks.temporary_files()
-    with tracee.started(command, environment, answers=_answers(chance)) as process:
-        taken = placement.place(process, chance) if chance.is_seeded else []
-        prepared = prepare(process, chance)
-        process.run_to_freeze_point(seconds)
-        placement.give_back(process, taken)
-        snapshot = capture(process, prepared, token, older_files, forget)
-        printed = process.output.text()
-        mapped = [] if debug is None else list(mapped_files(process.pid))
-        origins = map_file(procfs.mappings(process.pid), snapshot.memory) if map else ""
+    program = _Program(
+        command, {**basis, **(environment or {}), FREEZE_POINT: token.hex()}, token, seconds
+    )
+    try:
+        frozen = _frozen(program, chance, forget, for_debugger=debug is not None)
+    except WouldBeLost as refusal:
+        explained = _explained(program, chance) if refusal.has_descriptors else None
+        raise explained or refusal from None
+    snapshot, stub_address = frozen.snapshot, frozen.stub_address
     if trial is None:
-        image.write(output, snapshot, prepared.stub_address)
+        image.write(output, snapshot, stub_address)
     else:
         # Beside the output, where programs may be executed: a /tmp may forbid it.
         with tempfile.TemporaryDirectory(prefix=".freezer-", dir=output.parent) as folder:
             draft = Path(folder, "draft")
-            image.write(draft, snapshot, prepared.stub_address)
+            image.write(draft, snapshot, stub_address)
             touches = touched(draft, trial, seconds, _answers(chance))
-        image.write(output, snapshot, prepared.stub_address, touches)
+        image.write(output, snapshot, stub_address, touches)
     if debug is not None:
-        debug.write_bytes(side_file(mapped))
+        debug.write_bytes(side_file(frozen.files))
     if map is not None:
-        map.write_text(origins)
-    return printed
+        map.write_text(map_file(frozen.mappings, snapshot.memory))
+    return frozen.printed
+
+
+class _Program(Struct, frozen=True):
+    """What is to be frozen."""
+
+    command: Sequence[str]
+    environment: dict[str, str]
+    token: bytes
+    seconds: float
+
+
+class _Frozen(Struct, frozen=True):
+    """What is read of it at its freeze point."""
+
+    snapshot: Snapshot
+    stub_address: int
+    printed: str
+    mappings: list[procfs.Mapping]
+    files: list[MappedFile]  # for a debugger
+
+
+def _frozen(
+    program: _Program, chance: Chance, forget: Sequence[Path], *, for_debugger: bool = False
+) -> _Frozen:
+    """Run the program to its freeze point and read it there; raises what `freeze` raises."""
+    older_files = checks.temporary_files()
+    answers = _answers(chance)
+    with tracee.started(program.command, program.environment, answers=answers) as process:
+        taken = placement.place(process, chance) if chance.is_seeded else []
+        prepared = prepare(process, chance)
+        process.run_to_freeze_point(program.seconds)
+        placement.give_back(process, taken)
+        snapshot = capture(process, prepared, program.token, older_files, forget)
+        return _Frozen(
+            snapshot,
+            prepared.stub_address,
+            process.output.text(),
+            procfs.mappings(process.pid),
+            list(mapped_files(process.pid)) if for_debugger else [],
+        )
+
+
+def _explained(program: _Program, chance: Chance) -> WouldBeLost | None:
+    """The refusal of a program that has been asked to tell more; None if it is another matter."""
+    environment = program.environment | {FREEZE_EXPLAIN: "1"}
+    try:
+        _frozen(replace(program, environment=environment), chance, ())
+    except WouldBeLost as refusal:
+        return refusal
+    except FreezerError:
+        pass
+    return None
 
 
 def _answers(chance: Chance) -> Determinism | None:

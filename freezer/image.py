@@ -28,7 +28,7 @@ def write(path: Path, snapshot: Snapshot, stub_address: int, touches: Sequence[T
     `touches` are pages that a process is known to touch: the stub does it first, in this order.
     """
     regions = []
-    reservations = list(snapshot.inaccessible)
+    reservations = list(snapshot.reservations)
     for region in merged(snapshot.memory):
         kept, zeros = split(region)
         regions += kept

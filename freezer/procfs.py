@@ -73,6 +73,23 @@ def mappings(pid: int) -> list[Mapping]:
     return parse_maps(os.fsdecode(_proc(pid, "maps").read_bytes()))
 
 
+def wiped_on_fork(pid: int) -> set[int]:
+    """Where the mappings start that a child finds full of zeros (MADV_WIPEONFORK, madvise(2))."""
+    return parse_wiped(os.fsdecode(_proc(pid, "smaps").read_bytes()))
+
+
+def parse_wiped(text: str) -> set[int]:
+    """Read the text of /proc/PID/smaps: a line as in maps, then lines of names and values."""
+    found, start = set[int](), ""
+    for line in text.split("\n"):
+        name, _, value = line.partition(":")
+        if name == "VmFlags" and "wf" in value.split():
+            found.add(int(start, 16))
+        elif " " in name:  # of maps: two addresses come first
+            start = name.partition("-")[0]
+    return found
+
+
 def threads(pid: int) -> list[Thread]:
     """All threads of a process, the main one first."""
     tasks = {int(task.name): task for task in _proc(pid, "task").iterdir()}

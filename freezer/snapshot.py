@@ -58,12 +58,13 @@ class Snapshot(Struct, frozen=True):
 
     registers: dict[str, int]  # by the names of thaw.S's saved_ words
     memory: list[Region]
-    inaccessible: list[Reservation]
+    reservations: list[Reservation]
     calls: list[SystemCall]
     interrupt_action: bytes | None  # SIGINT's handler, a struct kernel_sigaction
     environ_address: int
     curbrk_address: int
     tid_address: int
+    id: int  # the process's, which no thawed one may have; 0 if none can
     letterbox: Letterbox | None
     canary: Canary
 

@@ -11,6 +11,11 @@
 #include <sys/syscall.h>
 
 #define SIGINT          2
+#define SIGTERM         15
+#define EINTR           4
+#define PR_SET_PDEATHSIG 1
+#define TERMINATION     0x7f    /* in a wait status: the signal that has ended the process */
+#define BY_SIGNAL       128     /* what a shell adds to that signal for an exit status */
 #define SIG_IGN         1
 #define SIGACTION_SIZE  32      /* struct kernel_sigaction: handler, flags, restorer, mask */
 #define SIGSET_SIZE     8
@@ -31,6 +36,17 @@
         .globl  _start
 _start:
         mov     r15, rsp                # argc, argv[], 0, envp[], 0: the new process's own
+
+# The thread id is new. glibc keeps it in the thread's descriptor and has the kernel clear it
+# there when the thread ends: set_tid_address(2) tells the one and asks for the other. Where it is
+# the frozen process's own, what follows is done by a child, which has another (see below).
+set_thread_id:
+        mov     rdi, tid_address[rip]
+        mov     eax, SYS_set_tid_address
+        syscall
+        mov     r12, rax                # to be stored when all memory is there
+        cmp     rax, frozen_id[rip]
+        je      take_another_id
 
 # Make the system calls whose effect the image cannot hold: mappings, the thread pointer, signal
 # actions. Each has to return what was planned, unless the plan says that it does not matter.
@@ -66,7 +82,7 @@ touch_pages:
         mov     rcx, page_count[rip]
 next_page:
         test    rcx, rcx
-        jz      set_thread_id
+        jz      store_thread_id
         mov     rdx, [rsi]
         test    dl, ONLY_READ
         jnz     read_page
@@ -77,13 +93,9 @@ read_page:
         dec     rcx
         jmp     next_page
 
-# The thread id is new. glibc keeps it in the thread's descriptor and has the kernel clear it
-# there when the thread ends: set_tid_address(2) tells the one and asks for the other.
-set_thread_id:
+store_thread_id:
         mov     rdi, tid_address[rip]
-        mov     eax, SYS_set_tid_address
-        syscall
-        mov     [rdi], eax
+        mov     [rdi], r12d
 
 # One of the calls has drawn a new canary for the stack protector. Like glibc's its first byte is
 # 0, so that no string can hold it. Calls that are not over have copies in their frames.
@@ -220,6 +232,48 @@ restore:
         mov     rsp, saved_rsp[rip]
         jmp     qword ptr saved_rip[rip]
 
+# Libraries such as OpenSSL draw new random numbers where the process id is not the one that they
+# have noted. So no process may have the frozen one's, as could be in a container, whose ids begin
+# at 1 each time. This one starts a child and stands in for it: it ends as the child does, and the
+# child is told (SIGTERM) where it ends before. What it keeps open would look like more output.
+take_another_id:
+        mov     eax, SYS_fork
+        syscall
+        test    rax, rax
+        js      failed
+        jnz     stand_in
+        mov     edi, PR_SET_PDEATHSIG
+        mov     esi, SIGTERM
+        mov     eax, SYS_prctl
+        syscall
+        jmp     set_thread_id
+stand_in:
+        mov     r12, rax
+        mov     edi, STDERR
+close_stream:
+        mov     eax, SYS_close
+        syscall
+        dec     edi
+        jns     close_stream
+        push    0                       # room for the status
+await_child:
+        mov     rdi, r12
+        mov     rsi, rsp
+        xor     edx, edx
+        xor     r10d, r10d
+        mov     eax, SYS_wait4
+        syscall
+        cmp     rax, -EINTR
+        je      await_child
+        movzx   edi, byte ptr [rsp + 1] # the child's exit status
+        mov     eax, [rsp]
+        and     eax, TERMINATION
+        jz      end
+        lea     edi, [rax + BY_SIGNAL]
+end:
+        mov     eax, SYS_exit_group
+        syscall
+
 # The handler of SIGILL: the program has come to an instruction that this CPU lacks. A library
 # chose it where the image was made, and nothing can undo that here; so say it and end. The action
 # is gone with the first signal (SA_RESETHAND): an instruction that is illegal on every CPU (ud2),
@@ -244,12 +298,11 @@ say_and_end:
         mov     eax, SYS_write
         syscall
         mov     edi, EXIT_STATUS
-        mov     eax, SYS_exit_group
-        syscall
+        jmp     end
 
 message:
-        .ascii  "frozen program: the kernel refused memory or a signal action; "
-        .ascii  "see the limit on address space (ulimit -v)\n"
+        .ascii  "frozen program: the kernel refused memory, a signal action or a child; "
+        .ascii  "see the limits on address space and processes (ulimit -v, -u)\n"
 message_end:
 lacking:
         .ascii  "frozen program: this CPU lacks an instruction that a library has chosen by the CPU "
@@ -275,6 +328,7 @@ saved_rip:              .quad 0
 saved_mxcsr:            .quad 0
 saved_control_word:     .quad 0
 tid_address:            .quad 0
+frozen_id:              .quad 0         # 0: no process has the id that the program had
 curbrk_address:         .quad 0
 environ_address:        .quad 0
 canary_address:         .quad 0

@@ -135,6 +135,7 @@ def link(
     values = {f"saved_{name}": value for name, value in snapshot.registers.items()}
     values |= {
         "tid_address": snapshot.tid_address,
+        "frozen_id": snapshot.id,
         "curbrk_address": snapshot.curbrk_address,
         "environ_address": snapshot.environ_address,
         "call_count": len(calls),

@@ -175,13 +175,3 @@ def with_own_sequence(generate: Callable[[], tuple[bytes, int]]) -> Callable[[],
         return uuid[:8] + bytes((0x80 | high & 0x3F, low)) + uuid[10:], is_safe
 
     return generate_own
-
-
-def renew_openssl(module: ModuleType, frozen: int) -> None:
-    """Have OpenSSL's generator, of the module _ssl, seed itself anew.
-
-    OpenSSL does so itself where the process id is another than it was (RAND(7)); it need not be
-    another than that of the process `frozen`, in a container.
-    """
-    if os.getpid() == frozen:
-        module.RAND_add(os.urandom(32), 0.0)

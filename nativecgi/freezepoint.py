@@ -11,7 +11,7 @@ import signal
 import sys
 from collections.abc import Callable, MutableMapping
 
-from nativecgi import environment
+from nativecgi import environment, openings
 from nativecgi.bytecode import keep_bytecode
 from nativecgi.chance import watch
 from nativecgi.closedworld import set_aside
@@ -38,6 +38,8 @@ _unrehearsed: list[Renewal] = []
 
 if _VARIABLE in os.environ:
     watch()
+    if os.environ.pop(openings.VARIABLE, None):
+        openings.watch()
 
 
 def reach(prepare: Callable[[], Callable[[], object]]) -> MutableMapping[str, str]:
@@ -72,6 +74,7 @@ def _get_ready(token: bytes, prepare: Callable[[], Callable[[], object]]) -> Non
     keep_bytecode()
     keep_data()
     show_threads()
+    openings.show_openings()
     forget()
     _renewals.extend(renewals())
     _unrehearsed.extend(unrehearsed())

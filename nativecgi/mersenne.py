@@ -11,6 +11,7 @@ from collections.abc import Iterator, Sequence
 _SIZE, _MIDDLE = 624, 397
 _UPPER, _LOWER, _MATRIX = 0x80000000, 0x7FFFFFFF, 0x9908B0DF
 _WORD = 0xFFFFFFFF
+_INITIAL_SEED = 19650218  # of the state that init_by_array mixes a seed's words into
 _LONGEST_SEED = _SIZE // 2  # words; it has to occur twice
 
 # So many times a generator may have made 624 new words of its state. Each takes some 2 ms.
@@ -25,10 +26,11 @@ def is_given(key: Sequence[int], origin: Sequence[int] = ()) -> bool:
     """
     block = [int(word) for word in key]
     first = [int(word) for word in origin[1:]]
+    initial_block = list(_initial_block(_INITIAL_SEED))
     for _block in range(_MOST_BLOCKS):
         if block[1:] == first:
             return False
-        if _is_from_word(block) or _is_from_words(block):
+        if _is_from_word(block) or _is_from_words(block, initial_block):
             return True
         _untwist(block)
     return False
@@ -64,11 +66,7 @@ def _initial_block(seed: int) -> Iterator[int]:
         seed = _next_word(seed, at + 1)
 
 
-# What init_by_array mixes a seed's words into.
-_INITIAL = list(_initial_block(19650218))
-
-
-def _is_from_words(block: Sequence[int]) -> bool:
+def _is_from_words(block: Sequence[int], initial_block: Sequence[int]) -> bool:
     """Whether what has been mixed into the state repeats (init_by_array).
 
     A seed's words were added one after the other, again and again. What was added to the first
@@ -77,7 +75,7 @@ def _is_from_words(block: Sequence[int]) -> bool:
     mixed = [((block[at] + at) & _WORD) ^ _mix(block[at - 1], 1566083941) for at in range(3, _SIZE)]
     added = [
         (word - (initial ^ _mix(before, 1664525))) & _WORD
-        for word, before, initial in zip(mixed[1:], mixed[:-1], _INITIAL[4:], strict=True)
+        for word, before, initial in zip(mixed[1:], mixed[:-1], initial_block[4:], strict=True)
     ]
     return any(added[length:] == added[:-length] for length in range(1, _LONGEST_SEED))
 

@@ -9,7 +9,6 @@ import os
 import sys
 import time
 from collections.abc import Callable, Iterator
-from functools import partial
 from types import ModuleType
 
 from nativecgi import chance
@@ -42,11 +41,7 @@ def renewals() -> list[Renewal]:
 
 def unrehearsed() -> list[Renewal]:
     """What a process has to do as well, and only one that has been thawed may."""
-    return [
-        *(partial(chance.renew_openssl, module, os.getpid())
-          for name, module in sys.modules.items() if name == "_ssl"),
-        *map(_guarded, _after_fork()),
-    ]  # fmt: skip
+    return [_guarded(hook) for hook in _after_fork()]
 
 
 def _forget_platform(module: ModuleType) -> None:

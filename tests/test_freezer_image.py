@@ -98,12 +98,13 @@ def snapshot(memory: list[Region]) -> Snapshot:
     return Snapshot(
         registers={},
         memory=memory,
-        inaccessible=[],
+        reservations=[],
         calls=[],
         interrupt_action=None,
         environ_address=0,
         curbrk_address=0,
         tid_address=0,
+        id=0,
         letterbox=None,
         canary=Canary(0, ()),
     )

@@ -154,3 +154,15 @@ def test_limits_are_read_by_name() -> None:
 def test_the_status_of_this_process_is_read() -> None:
     assert procfs.status(os.getpid())["Pid"] == str(os.getpid())
     assert procfs.tracer(os.getpid()) == 0
+
+
+def test_memory_that_a_fork_wipes_is_told_from_other() -> None:
+    if not hasattr(mmap, "MADV_NORMAL"):
+        pytest.skip("this Python has no madvise")
+    wipe_on_fork = 18  # MADV_WIPEONFORK
+    before = procfs.wiped_on_fork(os.getpid())
+    with mmap.mmap(-1, mmap.PAGESIZE, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS) as memory:
+        memory.madvise(wipe_on_fork)
+        (start,) = procfs.wiped_on_fork(os.getpid()) - before
+        assert any(mapping.start == start for mapping in procfs.mappings(os.getpid()))
+    assert procfs.wiped_on_fork(os.getpid()) == before

@@ -191,6 +191,8 @@ def test_a_blocked_realtime_signal_is_named(refused: Callable[..., str]) -> None
         ("other_personality", "the personality(2) is 00200000, and was "),
         ("other_name", "the name (PR_SET_NAME) is somebody else, and was refused"),
         ("out_of_memory_score", "oom_score_adj is 777, and was "),
+        ("redirected", "descriptor 2 is /dev/null, and was pipe:["),
+        ("closed", "descriptor 0 is closed, and was pipe:["),
         ("parents_death", "the signal for the parent's death (PR_SET_PDEATHSIG) is 10, and was 0"),
         ("subreaper", "child_subreaper (PR_SET_CHILD_SUBREAPER) is 1, and was 0"),
     ],

@@ -20,12 +20,13 @@ SNAPSHOT = Snapshot(
         for number, name in enumerate([*capture._REGISTERS, "mxcsr", "control_word"])
     },
     memory=[],
-    inaccessible=[],
+    reservations=[],
     calls=[],
     interrupt_action=b"interrupt action".ljust(32),
     environ_address=0x2000,
     curbrk_address=0x2001,
     tid_address=0x2002,
+    id=0x2003,
     letterbox=Letterbox(0x3000, 4096),
     canary=Canary(0x4000, (0x5000, 0x5008)),
 )
@@ -66,6 +67,7 @@ def test_every_address_has_its_word(stub: Stub) -> None:
     assert word(code, stub, "environ_address") == SNAPSHOT.environ_address
     assert word(code, stub, "curbrk_address") == SNAPSHOT.curbrk_address
     assert word(code, stub, "tid_address") == SNAPSHOT.tid_address
+    assert word(code, stub, "frozen_id") == SNAPSHOT.id
 
 
 def test_the_canarys_copies_are_listed(stub: Stub) -> None:

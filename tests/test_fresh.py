@@ -121,7 +121,7 @@ def freeze_fresh(freeze: Freeze, image: Path, *prefix: "str | Path") -> Path:
 def test_openssl_draws_anew_where_all_processes_have_the_same_id(
     freeze: Freeze, tmp_path: Path
 ) -> None:
-    """As in containers, whose ids begin at 1: OpenSSL seeds itself where the id is another."""
+    """As in containers, whose ids begin at 1. No process keeps the id of the frozen one."""
     # The shell is process 1, the freezer 2, what it freezes 3.
     script = '"$@"; status=$?; exit $status'
     first = ("unshare", "--pid", "--fork", "--mount-proc", "sh", "-c", script, "sh")
@@ -129,7 +129,7 @@ def test_openssl_draws_anew_where_all_processes_have_the_same_id(
     frozen = answer(image, "constant")["frozen"]
     script = "".join(["true & wait; "] * (frozen - 2)) + '"$@"; status=$?; exit $status'
     alike = (*first[:-2], script, "sh")
-    assert answer(image, "process", *alike)["pid"] == frozen
+    assert answer(image, "process", *alike)["ppid"] == frozen, "it has started another"
     assert len({answer(image, "drawn", *alike)["openssl"] for _thaw in range(5)}) == 5
 
 

@@ -110,7 +110,7 @@ EDGE = {
         "sys.meta_path"
     ),
     "cgi.py": "sys.stderr",
-    "chance.py": "os.getpid os.urandom",
+    "chance.py": "os.urandom",
     "closedworld.py": (
         "open os.close os.environ os.memfd_create os.open os.unlink os.urandom os.walk os.write "
         "sys.executable sys.meta_path"
@@ -121,14 +121,16 @@ EDGE = {
     "immortal.py": "open os.pwrite sys sys.version_info",
     "letterbox.py": "open",
     "memory.py": "os.close os.dup os.dup2 os.memfd_create os.pread sys._debugmallocstats",
+    "openings.py": (
+        "os.listdir os.readlink sys._getframe sys.addaudithook sys.stderr sys.stdlib_module_names"
+    ),
     "packagedata.py": (
         "open os.environ os.open os.readlink os.stat os.unlink os.urandom os.walk sys.executable"
     ),
     "process.py": "os._exit os.environ sys.argv",
     "rehearsal.py": "os.close os.dup os.dup2 os.lseek os.memfd_create os.open os.write sys.stdout",
     "renewal.py": (
-        "os.getpid os.register_at_fork os.urandom sys.argv sys.exc_info sys.excepthook "
-        "sys.orig_argv"
+        "os.register_at_fork os.urandom sys.argv sys.exc_info sys.excepthook sys.orig_argv"
     ),
     "script.py": (
         "os._exit os.close os.dup os.dup2 os.environ os.isatty os.lseek os.memfd_create os.open "

@@ -327,6 +327,19 @@ static void undumpable(void)
     prctl(PR_SET_DUMPABLE, 0, 0, 0, 0);
 }
 
+static void redirected(void)
+{
+    int opened = open("/dev/null", O_WRONLY);
+
+    dup2(opened, 2);
+    close(opened);
+}
+
+static void closed(void)
+{
+    close(0);
+}
+
 static void parents_death(void)
 {
     prctl(PR_SET_PDEATHSIG, SIGUSR1, 0, 0, 0);
@@ -485,6 +498,8 @@ static const struct {
     {"other_name", other_name},
     {"out_of_memory_score", out_of_memory_score},
     {"undumpable", undumpable},
+    {"redirected", redirected},
+    {"closed", closed},
     {"parents_death", parents_death},
     {"subreaper", subreaper},
     {"capability", capability},
