@@ -17,7 +17,7 @@ from typing import Any, TypeVar
 from nativecgi.cgi import log, report
 from nativecgi.encode import OF_THE_CONNECTION
 from nativecgi.failures import related
-from nativecgi.interrupts import taken_by
+from nativecgi.interrupts import remembered, taken_by
 from nativecgi.latebody import LateBody
 from nativecgi.request import Request
 from nativecgi.response import Handler, Response
@@ -119,17 +119,17 @@ class _Conversation:
 
     def _end(self, task: "asyncio.Task[None]") -> None:
         try:
-            self._run(self._channel.end(task))
+            self._run(self._channel.end(task), is_over=not self._channel.is_complete)
         except BaseException:
             task.cancel()
-            self._run(_ended(task))
+            self._run(_ended(task), is_over=True)
             raise
         finally:
             self._report(task)
 
     def _shut_down(self) -> None:
         try:
-            if (failure := self._run(self._lifespan.shutdown())) is not None:
+            if (failure := self._run(self._lifespan.shutdown(), is_over=True)) is not None:
                 log(report(failure, self._request.env, " (in the application's shutdown)"))
         finally:
             with taken_by(_ignore):
@@ -139,12 +139,18 @@ class _Conversation:
     def _next_message(self) -> Message:
         return self._run(self._channel.next_message())
 
-    def _run(self, work: Coroutine[Any, Any, T]) -> T:
-        """Run the loop until `work` is done, or a signal breaks it off: that is raised here."""
+    def _run(self, work: Coroutine[Any, Any, T], *, is_over: bool = False) -> T:
+        """Run the loop until `work` is done, or a signal breaks it off: that is raised here.
+
+        Where all `is_over`, one that has come before is known.
+        """
         loop = self._runner.get_loop()
         task = loop.create_task(work)
         task.add_done_callback(lambda _task: loop.stop())
         with taken_by(self._interrupt):
+            if not is_over and (lost := remembered()) is not None:
+                self._interruption = lost
+                self._interruptions.append(lost)
             while not (task.done() or self._interruption):
                 loop.run_forever()
         if self._interruption:
@@ -214,7 +220,7 @@ class _Channel:
         self._messages: asyncio.Queue[Message | BaseException] = asyncio.Queue()
         self._is_taken = asyncio.Event()  # what was sent has been written
         self._is_over = asyncio.Event()  # there is nothing more to be received
-        self._is_started = self._is_complete = self._is_gone = False
+        self._is_started = self.is_complete = self._is_gone = False
         self.has_failed = False  # and the failure has been raised
 
     async def call(self, app: ASGIApplication, scope: Message) -> None:
@@ -247,14 +253,14 @@ class _Channel:
         """
         if self._is_gone:
             raise ClientDisconnectedError("the client has gone")
-        if self._is_complete:  # "any further messages on the channel will be ignored"
+        if self.is_complete:  # "any further messages on the channel will be ignored"
             return
         expected = "http.response.body" if self._is_started else "http.response.start"
         if message["type"] != expected:
             raise ValueError(f"{expected} is to be sent now, not {message['type']}")
         self._messages.put_nowait(message)
         if self._is_started:
-            self._is_complete = not message.get("more_body")
+            self.is_complete = not message.get("more_body")
             self._is_taken.clear()
             await self._is_taken.wait()
             if self._is_gone:
@@ -280,7 +286,7 @@ class _Channel:
 
     async def end(self, task: "asyncio.Task[None]") -> None:
         """Have the application end, soon where it has not sent all of its answer."""
-        self._is_gone = not self._is_complete
+        self._is_gone = not self.is_complete
         self._is_over.set()
         self._is_taken.set()
         if self._is_gone:

@@ -4,6 +4,9 @@ Python runs a signal's handler between two instructions, anywhere. What the hand
 ends a handler of requests. An event loop it would break: a callback that the loop has just taken
 from its queue is lost, and who waits for that waits for ever. So whoever runs a loop takes the
 exception instead, for the time.
+
+And it can get lost: what is raised in a finalizer, or in a weak reference's callback, Python
+ignores. So what must not be lost is remembered, for who is about to wait.
 """
 
 from collections.abc import Callable, Iterator
@@ -14,6 +17,7 @@ from types import FrameType
 Taker = Callable[[BaseException, FrameType | None], None]
 
 _takers: list[Taker] = []
+_remembered: BaseException | None = None
 
 
 def interrupt(failure: BaseException, frame: FrameType | None) -> None:
@@ -21,6 +25,17 @@ def interrupt(failure: BaseException, frame: FrameType | None) -> None:
     if not _takers:
         raise failure
     _takers[-1](failure, frame)
+
+
+def remember(failure: BaseException | None) -> None:
+    """Have `remembered` return it from now on."""
+    global _remembered
+    _remembered = failure
+
+
+def remembered() -> BaseException | None:
+    """What should have ended the sending of an answer, if anything."""
+    return _remembered
 
 
 def is_taken() -> bool:

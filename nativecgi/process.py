@@ -13,7 +13,7 @@ from typing import NoReturn
 from nativecgi import deadline
 from nativecgi.cgi import exchange, log, report
 from nativecgi.hooks import run_after_thaw
-from nativecgi.interrupts import interrupt, is_taken
+from nativecgi.interrupts import interrupt, is_taken, remember
 from nativecgi.letterbox import ANSWER, BEGUN
 from nativecgi.letterbox import memory as letterbox
 from nativecgi.limits import Limits
@@ -99,6 +99,7 @@ def _send(output: Streamed, stdout: int) -> None:
     """
     own = signal.getsignal(signal.SIGTERM)
     terminate = _Termination()
+    remember(None)
     try:
         try:
             signal.signal(signal.SIGTERM, terminate)
@@ -109,6 +110,7 @@ def _send(output: Streamed, stdout: int) -> None:
     finally:
         close_source(output)
         deadline.stop()
+        remember(None)
         if signal.getsignal(signal.SIGTERM) is terminate:
             signal.signal(signal.SIGTERM, signal.SIG_DFL if own is None else own)
 
@@ -124,9 +126,11 @@ class _Termination:
         if self._has_come:
             return
         self._has_come = True
+        failure = DisconnectedError("terminated by the server")
+        remember(failure)
         # An event loop is not broken off, but told: it has tasks that may want to know.
         if not self.is_closing or is_taken():
-            interrupt(DisconnectedError("terminated by the server"), frame)
+            interrupt(failure, frame)
 
 
 def forget_proxy(env: MutableMapping[str, str]) -> None:

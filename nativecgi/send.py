@@ -10,6 +10,7 @@ from typing import BinaryIO, cast
 from msgspec import Struct
 
 from nativecgi import deadline
+from nativecgi.interrupts import remembered
 from nativecgi.waiting import await_ready
 
 _AT_A_TIME = 1024 * 1024  # bytes that one call of sendfile(2) is asked for
@@ -129,6 +130,8 @@ def _send_pieces(
     pieces: Iterator[bytes], left: int | None, in_chunks: bool, descriptor: int
 ) -> None:
     for piece in pieces:
+        if (failure := remembered()) is not None:
+            raise failure
         if left is not None:
             left -= len(piece)
             if left < 0:

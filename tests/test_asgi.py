@@ -876,6 +876,26 @@ def test_a_program_may_be_terminated_after_its_answer(program: Write, wait: str)
     assert process.returncode == 0
 
 
+def test_sigterm_is_not_lost_in_a_finalizer(program: Write) -> None:
+    """Where Python ignores what its handler raises: here, between two runs of the loop."""
+    done = run(program("""
+import signal
+class Noisy(bytes):
+    def __del__(self):
+        signal.raise_signal(signal.SIGTERM)
+async def answer(scope, receive, send):
+    await send(START)
+    await send(piece(b"one "))
+    await send(piece(Noisy(b"two ")))
+    await send(piece(b"three"))
+    await asyncio.sleep(60)
+"""))  # fmt: skip
+    assert done.returncode == 1
+    assert done.stderr.endswith(
+        b"\nshutdown\nnativecgi: the answer could not be written: terminated by the server\n"
+    )
+
+
 STRUCK = """
 import os, signal
 async def answer(scope, receive, send):

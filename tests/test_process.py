@@ -569,6 +569,28 @@ def test_the_closing_may_take_longer_than_the_limit_once_all_is_sent(run: Run) -
     assert (done.returncode, done.stderr) == (0, b"closed\n")
 
 
+def test_sigterm_is_not_lost_in_a_finalizer(run: Run) -> None:
+    """Where Python ignores what its handler raises."""
+    done = run("""
+import signal
+class Object:
+    def __del__(self):
+        signal.raise_signal(signal.SIGTERM)
+def pieces():
+    yield "one "
+    Object()
+    yield "two "
+    print("too late")
+def handle(request):
+    return stream(pieces())
+""")
+    assert (done.returncode, done.stdout) == (1, STREAM + b"one ")
+    assert done.stderr.endswith(
+        b"\nnativecgi: the answer could not be written: terminated by the server\n"
+    )
+    assert b"too late" not in done.stderr
+
+
 STRUCK = """
 import os, signal, sys
 class Pieces:
