@@ -20,7 +20,9 @@ from nativecgi.immortal import immortalize
 from nativecgi.letterbox import Letterbox
 from nativecgi.memory import fill_pools
 from nativecgi.packagedata import keep_data
+from nativecgi.quitters import define_quitters
 from nativecgi.renewal import Renewal, forget, renewals, unrehearsed
+from nativecgi.selfstart import refuse_to_interpret
 from nativecgi.streams import FIFO, flush_streams, occupy_closed, renew_streams
 from nativecgi.threads import show_threads
 
@@ -35,6 +37,7 @@ _letterbox = Letterbox()
 _renewals: list[Renewal] = []
 _unrehearsed: list[Renewal] = []
 
+define_quitters()
 if _VARIABLE in os.environ:
     watch()
 
@@ -53,12 +56,16 @@ def reach(prepare: Callable[[], Callable[[], object]]) -> MutableMapping[str, st
     if _VARIABLE not in os.environ:
         run_before_freeze()
         occupy_closed()
+        if "__compiled__" in globals() and len(sys.argv) > 1:
+            refuse_to_interpret()
         return dict(os.environ)
     _get_ready(bytes.fromhex(os.environ.pop(_VARIABLE)), prepare)
     signal.raise_signal(_STOP)
     env = _renewed()
     for renew in _unrehearsed:
         renew()
+    if len(sys.argv) > 1:  # servers give a program none, as a rule
+        refuse_to_interpret()
     return env
 
 

@@ -3,6 +3,8 @@
 The build puts all that follows the script's imports and definitions under
 `with nativecgi.script.process(globals()):`. There the program is frozen; each process goes on
 from there, with the standard streams as Python has them, and ends there.
+
+A script that runs a WSGI application calls `nativecgi.script.answer(app, globals())` instead.
 """
 
 import _io
@@ -12,21 +14,27 @@ import locale
 import os
 import sys
 import traceback
-from collections.abc import Callable, Iterator, Mapping, MutableMapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, MutableMapping
 from contextlib import contextmanager, suppress
 from importlib import import_module
-from types import TracebackType
-from typing import Any, NoReturn
+from types import CodeType, TracebackType
+from typing import TYPE_CHECKING, Any, NoReturn
 
 from nativecgi.body import BodyReader, IncompleteBodyError
 from nativecgi.cgi import drain, failed, log, report
 from nativecgi.errors import HTTPError
 from nativecgi.freezepoint import reach
 from nativecgi.hooks import run_after_thaw
-from nativecgi.process import finish, forget_proxy
-from nativecgi.request import content_length
+from nativecgi.process import finish, forget_proxy, serve
+from nativecgi.rehearsal import WarmUp, prepare
+from nativecgi.request import Request, content_length
+from nativecgi.response import Response, text
 from nativecgi.send import DisconnectedError, write
-from nativecgi.streams import flush_streams
+from nativecgi.streams import call_it, flush_streams
+from nativecgi.wsgi import from_wsgi
+
+if TYPE_CHECKING:
+    from wsgiref.types import WSGIApplication
 
 # Where it is set a process runs no script, but what most scripts do: a build must not have effects.
 _TRIAL = "NATIVECGI_TRIAL"
@@ -54,17 +62,24 @@ _POST_PARTS = {
 class process:  # noqa: N801  # written like a function
     """The process of a script, whose `namespace` is its module's: a context manager.
 
-    The freeze point is where the context is entered. `modules` are imported before it: modules of
-    the standard library that the script imports later. With `unbuffered` standard output is as by
-    `python -u`.
+    The freeze point is where the context is entered. `modules` are imported before it: modules
+    that the script imports later. `settings` is Python source that each process runs first, in
+    `namespace`. With `unbuffered` standard output is as by `python -u`.
 
     The context is not left: the process ends with it, as the interpreter would end it. Where
     the script has raised something before any output, the answer is a page of status 500.
     """
 
-    def __init__(self, namespace: dict[str, Any], *modules: str, unbuffered: bool = False) -> None:
+    def __init__(
+        self,
+        namespace: dict[str, Any],
+        *modules: str,
+        settings: str = "",
+        unbuffered: bool = False,
+    ) -> None:
         self._namespace = namespace
         self._modules = modules
+        self._place = _Place(namespace, settings)
         self._before = dict(namespace)
         self._env: MutableMapping[str, str] = {}
         self._output = _output()
@@ -98,11 +113,7 @@ class process:  # noqa: N801  # written like a function
         os._exit(self._end() or status)
 
     def _prepare(self) -> Callable[[], None]:
-        later = (name for module in self._modules for name in _IMPORTED_LATER.get(module, ()))
-        for name in (*self._modules, *later):
-            # The script will see by itself that a module is not there, or fails.
-            with suppress(Exception):
-                import_module(name)
+        _import(self._modules)
         # All text is in UTF-8, whatever the process's locale: as in UTF-8 mode (PEP 540).
         locale.getpreferredencoding = lambda do_setlocale=True: "utf-8"  # noqa: ARG005
         return self._rehearse
@@ -120,8 +131,7 @@ class process:  # noqa: N801  # written like a function
         """Have the streams, and what else a script expects, belong to this process."""
         forget_proxy(self._env)
         self._output.has_begun = False
-        if sys.argv:
-            self._namespace["__file__"] = os.path.abspath(sys.argv[0])
+        self._place.renew()
         if sys.stdout is not None:
             if os.isatty(_STDOUT):
                 self._stdout.reconfigure(line_buffering=True)
@@ -129,10 +139,11 @@ class process:  # noqa: N801  # written like a function
         self._body = None
         length = _length(self._env)
         if length and sys.stdin is not None:
-            self._body = _Body(_STDIN, length)
+            self._body = _Body(length)
             sys.stdin = sys.__stdin__ = io.TextIOWrapper(  # type: ignore[misc]
-                io.BufferedReader(self._body), "utf-8", "surrogateescape"
+                io.BufferedReader(self._body), "utf-8", "surrogateescape", "\n"
             )
+            call_it(sys.stdin, "stdin", "r")
 
     def _judge(self, failure: BaseException | None) -> int:
         """Report what a script has raised; returns the exit status."""
@@ -157,7 +168,7 @@ class process:  # noqa: N801  # written like a function
     def _answer(self, failure: BaseException) -> None:
         output = failed(failure, self._env)
         if self._body:
-            drain(self._body)
+            self._body.drain()
         if isinstance(output, bytes):
             with suppress(DisconnectedError):
                 write(output, _STDOUT)
@@ -170,7 +181,7 @@ class process:  # noqa: N801  # written like a function
         gc.collect()
         _flush_files()
         if self._body:
-            drain(self._body)
+            self._body.drain()
         flush_streams()
         return 0 if self._flush() else 1
 
@@ -186,6 +197,61 @@ class process:  # noqa: N801  # written like a function
         return True
 
 
+def answer(
+    app: "WSGIApplication",
+    namespace: dict[str, Any],
+    *modules: str,
+    settings: str = "",
+    warmup: Iterable[WarmUp] = (),
+) -> NoReturn:
+    """Answer the one request of this process with a WSGI application, and end the process.
+
+    The freeze point is here. `modules` and `settings` are as for `process`, and `warmup` is as for
+    `nativecgi.run`.
+    """
+    place = _Place(namespace, settings)
+    handler = from_wsgi(app)
+
+    def prepared() -> Callable[[], None]:
+        _import(modules)
+        return prepare(handler, warmup)
+
+    env = reach(prepared)
+    place.renew()
+    if settings:  # they may set what the application looks for
+        env = dict(os.environ)
+    serve(_imitate_application if _TRIAL in env else handler, env)
+
+
+class _Place:
+    """Where a script is, and what it derives from that: each process is in another place."""
+
+    def __init__(self, namespace: dict[str, Any], settings: str) -> None:
+        self._namespace = namespace
+        self._settings: CodeType | None = None
+        if settings:
+            self._settings = compile(settings, namespace.get("__file__", "settings"), "exec")
+        self._path = list(sys.path)
+
+    def renew(self) -> None:
+        """Set __file__ and sys.path as Python does, and run the settings."""
+        program = os.path.abspath(sys.argv[0]) if sys.argv else ""
+        if program:
+            self._namespace["__file__"] = program
+            sys.path[:] = [os.path.dirname(program), *self._path]
+        if self._settings:
+            exec(self._settings, self._namespace)
+
+
+def _import(modules: Iterable[str]) -> None:
+    modules = tuple(modules)
+    later = (name for module in modules for name in _IMPORTED_LATER.get(module, ()))
+    for name in (*modules, *later):
+        # The script will see by itself that a module is not there, or fails.
+        with suppress(Exception):
+            import_module(name)
+
+
 class _Output(io.FileIO):
     """Standard output, which knows whether there has been any."""
 
@@ -196,17 +262,29 @@ class _Output(io.FileIO):
         return super().write(data)
 
 
-class _Body(BodyReader):
-    """A request's body as standard input: where it ends early it ends."""
+class _Body(io.FileIO):
+    """A request's body as standard input: it ends where CONTENT_LENGTH says, or earlier."""
 
-    def fileno(self) -> int:
-        return _STDIN
+    def __init__(self, length: int) -> None:
+        super().__init__(_STDIN, closefd=False)
+        self._rest = BodyReader(_STDIN, length)
+
+    # A file would read on behind the body; what rests on `readinto` does not.
+    read = io.RawIOBase.read  # type: ignore[assignment]
+    readall = io.RawIOBase.readall
 
     def readinto(self, buffer: bytearray | memoryview) -> int:  # type: ignore[override]
         try:
-            return super().readinto(buffer)
+            return self._rest.readinto(buffer)
         except IncompleteBodyError:
             return 0
+
+    def seekable(self) -> bool:
+        return False
+
+    def drain(self) -> None:
+        """Forget what has not been read."""
+        drain(self._rest)
 
 
 def _output() -> _Output:
@@ -217,13 +295,15 @@ def _output() -> _Output:
 
 def _text(output: io.FileIO, unbuffered: bool) -> io.TextIOWrapper:
     """As create_stdio in CPython's Python/pylifecycle.c makes standard output."""
-    return io.TextIOWrapper(
+    stream = io.TextIOWrapper(
         output if unbuffered else io.BufferedWriter(output),
         encoding="utf-8",
         errors="surrogateescape",
         newline="\n",
         write_through=unbuffered,
     )
+    call_it(stream, "stdout", "w")
+    return stream
 
 
 def _length(env: Mapping[str, str]) -> int | None:
@@ -272,6 +352,11 @@ def _imitate_script() -> None:
             cgi.FieldStorage(io.BytesIO(_PARTS), environ=_POST_PARTS).getvalue("name", "")
     sys.stdout.write("Status: 200 OK\nContent-Type: text/plain; charset=utf-8\n\n")
     sys.stdout.write("Hello\n")
+
+
+def _imitate_application(_request: Request) -> Response:
+    """In a trial, what most applications answer."""
+    return text("Hello\n")
 
 
 @contextmanager

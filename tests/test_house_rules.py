@@ -131,9 +131,10 @@ EDGE = {
     ),
     "script.py": (
         "os._exit os.close os.dup os.dup2 os.environ os.isatty os.lseek os.memfd_create os.open "
-        "os.write sys.__excepthook__ sys.__stdin__ sys.__stdout__ sys.argv sys.excepthook "
+        "os.write sys.__excepthook__ sys.__stdin__ sys.__stdout__ sys.argv sys.excepthook sys.path "
         "sys.stdin sys.stdout"
     ),
+    "selfstart.py": ("open os._exit os.getpid sys.argv sys.executable sys.stderr"),
     "send.py": "os.fstat os.pread os.sendfile os.write",
     "streams.py": (
         "open os.dup os.dup2 os.fstat os.isatty os.open os.set_inheritable sys sys.stderr "
