@@ -39,6 +39,7 @@ if TYPE_CHECKING:
 # Where it is set a process runs no script, but what most scripts do: a build must not have effects.
 _TRIAL = "NATIVECGI_TRIAL"
 _STDIN, _STDOUT = 0, 1
+_PIECE = 64 * 1024  # bytes that are read and forgotten at a time
 # What a module imports when it is used; not every Python has all of them.
 _DATABASES = ("dbm.sqlite3", "dbm.gnu", "dbm.ndbm", "dbm.dumb")
 _IMPORTED_LATER = {"dbm": _DATABASES, "shelve": _DATABASES}
@@ -85,6 +86,7 @@ class process:  # noqa: N801  # written like a function
         self._output = _output()
         self._stdout = _text(self._output, unbuffered)
         self._body: _Body | None = None
+        self._read_before = _bytes_read()  # by the interpreter, as it starts
         if getattr(sys.excepthook, "file", ...) is sys.stdout:  # cgitb's
             sys.excepthook.file = self._stdout  # type: ignore[attr-defined]
 
@@ -113,6 +115,7 @@ class process:  # noqa: N801  # written like a function
         os._exit(self._end() or status)
 
     def _prepare(self) -> Callable[[], None]:
+        self._read_before = 0  # a frozen process reads nothing
         _import(self._modules)
         # All text is in UTF-8, whatever the process's locale: as in UTF-8 mode (PEP 540).
         locale.getpreferredencoding = lambda do_setlocale=True: "utf-8"  # noqa: ARG005
@@ -138,8 +141,8 @@ class process:  # noqa: N801  # written like a function
             sys.stdout = sys.__stdout__ = self._stdout  # type: ignore[misc]
         self._body = None
         length = _length(self._env)
-        if length and sys.stdin is not None:
-            self._body = _Body(length)
+        if length != 0 and sys.stdin is not None:
+            self._body = _Body(length, self._read_before)
             sys.stdin = sys.__stdin__ = io.TextIOWrapper(  # type: ignore[misc]
                 io.BufferedReader(self._body), "utf-8", "surrogateescape", "\n"
             )
@@ -263,10 +266,15 @@ class _Output(io.FileIO):
 
 
 class _Body(io.FileIO):
-    """A request's body as standard input: it ends where CONTENT_LENGTH says, or earlier."""
+    """A request's body as standard input: it ends where CONTENT_LENGTH says, or earlier.
 
-    def __init__(self, length: int) -> None:
+    Without a `length` it ends where the input does.
+    """
+
+    def __init__(self, length: int | None, read_before: int) -> None:
         super().__init__(_STDIN, closefd=False)
+        self._length = length
+        self._read_before = read_before  # bytes, and none of them the body's
         self._rest = BodyReader(_STDIN, length)
 
     # A file would read on behind the body; what rests on `readinto` does not.
@@ -283,8 +291,42 @@ class _Body(io.FileIO):
         return False
 
     def drain(self) -> None:
-        """Forget what has not been read."""
-        drain(self._rest)
+        """Read and forget what has not been read.
+
+        The script may have read the descriptor itself, or had a child process do so. Then there is
+        nothing more to come, and a server may keep the input open. So this waits only for what
+        cannot have been read by anybody.
+        """
+        if self._length is None:
+            drain(self._rest)
+        elif self._rest.left:
+            drain(self._rest, max(0, self._length - _bytes_read() + self._read_before))
+            while self._rest.left and _has_input():
+                before = self._rest.left
+                drain(self._rest, _PIECE)
+                if self._rest.left == before:
+                    break
+
+
+def _bytes_read() -> int:
+    """How many bytes this process and its children that have ended have read, from anywhere.
+
+    0 where the kernel does not tell (proc(5), /proc/pid/io).
+    """
+    try:
+        with open("/proc/self/io", "rb", buffering=0) as file:
+            return int(file.read().split()[1])
+    except (OSError, IndexError):
+        return 0
+
+
+def _has_input() -> bool:
+    import select  # in some Pythons it is a file of its own, which few scripts need
+
+    try:
+        return bool(select.select([_STDIN], [], [], 0)[0])
+    except OSError:  # it is closed
+        return False
 
 
 def _output() -> _Output:
@@ -307,10 +349,12 @@ def _text(output: io.FileIO, unbuffered: bool) -> io.TextIOWrapper:
 
 
 def _length(env: Mapping[str, str]) -> int | None:
+    """How long the body is: None to the end of the input, 0 if standard input may stay as it is."""
     try:
         return content_length(env)
     except HTTPError:
-        return None
+        # Apache ends the input with the body in any transfer coding.
+        return 0 if env.get("CONTENT_LENGTH") else None
 
 
 def _exit_status(code: object) -> int:

@@ -15,11 +15,13 @@ from pathlib import Path
 import pytest
 
 import cgiscript
+from tests.asleep import wait_until_asleep
 from tests.conftest import ROOT
 from tests.test_process import ERROR, GET, SECONDS, closing, read_until, rest, running
 
 Run = Callable[..., subprocess.CompletedProcess[bytes]]
 Write = Callable[[str], list[str]]
+Command = Callable[[str], tuple[list[str], dict[str, str]]]
 
 HEAD = "import os, sys\n\nprint('Content-Type: text/plain\\n')\n"
 HEADER = b"Content-Type: text/plain\n\n"
@@ -49,18 +51,25 @@ def program(tmp_path: Path) -> Write:
 
 
 @pytest.fixture(params=["plain", "frozen"])
-def run(request: pytest.FixtureRequest, program: Write, programs: Path, tmp_path: Path) -> Run:
+def command(request: pytest.FixtureRequest, program: Write, programs: Path) -> Command:
+    """Gives what runs a script: the command, and what it needs in its environment."""
+    if request.param == "plain":
+        return lambda source: (program(source), {})
+    frozen = request.getfixturevalue("frozen")
+    image = frozen(Path(sys.executable), programs / "script.py", options=OPTIONS)
+    return lambda source: ([str(image)], {"SCRIPT": source})
+
+
+@pytest.fixture
+def run(command: Command, tmp_path: Path) -> Run:
     """Runs a script in a folder of its own until it ends; `env` comes on top of the request's."""
-    is_frozen = request.param == "frozen"
-    if is_frozen:
-        frozen = request.getfixturevalue("frozen")
-        image = frozen(Path(sys.executable), programs / "script.py", options=OPTIONS)
 
     def run_(source: str, stdin: bytes = b"", **env: str) -> subprocess.CompletedProcess[bytes]:
+        arguments, own = command(source)
         return subprocess.run(
-            [image] if is_frozen else program(source),
+            arguments,
             input=stdin,
-            env=GET | env | ({"SCRIPT": source} if is_frozen else {}),
+            env=GET | env | own,
             cwd=tmp_path,
             capture_output=True,
             timeout=SECONDS,
@@ -200,12 +209,66 @@ def test_standard_input_has_a_descriptor(run: Run) -> None:
 
 
 @pytest.mark.parametrize("source", [HEAD, HEAD + "sys.stdin.read(10)\n", "import os\n\n1 / 0\n"])
-def test_an_unread_body_is_drained(program: Write, source: str) -> None:
+def test_an_unread_body_is_drained(command: Command, source: str) -> None:
     body = b"x" * 1_000_000
-    with running(program(source), **post(body)) as process:
+    arguments, own = command(source)
+    with running(arguments, **post(body), **own) as process:
         assert process.stdin
         process.stdin.write(body)  # more than a pipe holds
         assert rest(process.stdout)
+
+
+@pytest.mark.parametrize(
+    "source",
+    [
+        "print(os.read(0, 5))\n",
+        "print(os.fdopen(0, 'rb').read(5))\n",
+        "sys.stdout.flush()\nos.system('head -c 5')\n",
+        "print(sys.stdin.read())\n",
+    ],
+)
+def test_a_server_may_keep_the_input_open_whoever_reads_it(command: Command, source: str) -> None:
+    arguments, own = command(HEAD + source)
+    with running(arguments, **post(b"12345"), **own) as process:
+        assert process.stdin
+        process.stdin.write(b"12345")
+        process.stdin.flush()
+        assert b"12345" in rest(process.stdout)
+        assert process.wait(SECONDS) == 0
+
+
+@pytest.mark.parametrize("source", [HEAD, HEAD + "sys.stdin.read(10)\n", "import os\n\n1 / 0\n"])
+def test_an_unread_body_in_chunks_is_drained(command: Command, source: str) -> None:
+    """Apache gives no length, and ends the input with the body."""
+    arguments, own = command(source)
+    env = {"REQUEST_METHOD": "POST", "HTTP_TRANSFER_ENCODING": "chunked", **own}
+    with running(arguments, **env) as it:
+        assert it.stdin
+        it.stdin.write(b"x" * 1_000_000)
+        it.stdin.close()
+        assert rest(it.stdout)
+
+
+def test_a_slow_body_that_nobody_reads_is_waited_for(command: Command) -> None:
+    arguments, own = command(HEAD + "sys.stdout.flush()\n")
+    with running(arguments, **post(b"x" * 300_000), **own) as process:
+        assert process.stdin
+        assert read_until(process.stdout, HEADER)
+        wait_until_asleep(process.pid)
+        process.stdin.write(b"x" * 300_000)  # more than a pipe holds
+        process.stdin.flush()
+        assert process.wait(SECONDS) == 0
+
+
+def test_a_body_in_chunks_is_standard_input(run: Run) -> None:
+    env = {"REQUEST_METHOD": "POST", "HTTP_TRANSFER_ENCODING": "chunked"}
+    assert run(ECHO, b"body", **env).stdout == HEADER + b"'body'\n"
+
+
+def test_text_keeps_its_ends_of_lines(run: Run) -> None:
+    body = b"a\r\nb\rc\n"
+    for env in (post(body), {}):
+        assert run(ECHO, body, **env).stdout == HEADER + b"'a\\r\\nb\\rc\\n'\n"
 
 
 def test_the_environment_is_the_requests(run: Run) -> None:
