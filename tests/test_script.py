@@ -6,6 +6,7 @@ What `run` runs is done twice: by the interpreter, and by a program that is froz
 import importlib.util
 import os
 import re
+import shutil
 import subprocess
 import sys
 import time
@@ -468,3 +469,105 @@ def test_it_ends_quickly_with_a_daemon(run: Run) -> None:
     started = time.monotonic()
     assert run(HEAD + source).stdout == HEADER
     assert time.monotonic() - started < 9
+
+
+# --- programs that start themselves ---
+
+HEAD_IMPORTS = HEAD + "import subprocess\nsys.stdout.flush()\n"
+
+
+@pytest.fixture
+def image(frozen: Callable[..., Path], programs: Path) -> Path:
+    return frozen(Path(sys.executable), programs / "script.py", options=OPTIONS)
+
+
+def start(
+    image: Path, source: str, *arguments: str, **env: str
+) -> subprocess.CompletedProcess[bytes]:
+    return subprocess.run(
+        [image, *arguments],
+        env=GET | {"SCRIPT": source, "PATH": "/usr/bin:/bin"} | env,
+        capture_output=True,
+        timeout=SECONDS,
+        check=False,
+    )
+
+
+@pytest.mark.parametrize(
+    "call",
+    [
+        "subprocess.run([sys.executable, '-c', 'print(1)'])",
+        "subprocess.run([sys.executable, '-m', 'json.tool'])",
+        "subprocess.run([sys.executable, '-'])",
+        "subprocess.run([sys.executable, '/etc/hostname'])",
+        "os.system(sys.executable + ' -c 1; true')",
+        "os.spawnl(os.P_WAIT, sys.executable, sys.executable, '-c', '1')",
+        "os.fork() or os.execl(sys.executable, sys.executable, '-c', '1')\nos.wait()",
+    ],
+)
+def test_a_program_that_takes_itself_for_python_is_told_so(image: Path, call: str) -> None:
+    """Its child would answer the request again, and start another child."""
+    done = start(image, HEAD_IMPORTS + call + "\n")
+    assert (done.returncode, done.stdout) == (0, HEADER)
+    assert done.stderr.count(b"was started by a request of its own") == 1
+    assert b"Name an interpreter, such as " in done.stderr
+
+
+def test_a_child_that_takes_the_program_for_python_fails(image: Path) -> None:
+    source = "print(subprocess.run([sys.executable, '-c', '1']).returncode)\n"
+    assert start(image, HEAD_IMPORTS + source).stdout == HEADER + b"2\n"
+
+
+def test_a_pool_that_is_spawned_fails_with_a_reason(image: Path) -> None:
+    source = """
+from concurrent.futures import ProcessPoolExecutor
+import multiprocessing
+with ProcessPoolExecutor(1, multiprocessing.get_context("spawn")) as pool:
+    pool.submit(abs, -1).result()
+"""
+    done = start(image, HEAD_IMPORTS + source)
+    assert b"multiprocessing works with its method 'fork'" in done.stderr
+    assert b"BrokenProcessPool" in done.stderr
+
+
+def test_a_pool_that_is_forked_works(image: Path) -> None:
+    source = """
+from concurrent.futures import ProcessPoolExecutor
+import multiprocessing
+with ProcessPoolExecutor(1, multiprocessing.get_context("fork")) as pool:
+    print(pool.submit(abs, -1).result())
+"""
+    assert start(image, HEAD_IMPORTS + source).stdout == HEADER + b"1\n"
+
+
+@pytest.mark.parametrize("executable", ["sys.executable, __file__", "__file__"])
+def test_a_script_may_start_itself_with_arguments(image: Path, executable: str) -> None:
+    source = f"""
+if len(sys.argv) == 1:
+    subprocess.run([{executable}, "--work", "a"])
+else:
+    print(sys.argv[1:], sys.argv[0] == __file__)
+"""
+    done = start(image, HEAD_IMPORTS + source)
+    assert done.stdout == HEADER * 2 + b"['--work', 'a'] True\n"
+    assert done.stderr == b""
+
+
+@pytest.mark.parametrize("argument", ["-c", "-", "/etc/hostname", "word"])
+def test_what_a_server_passes_as_arguments_decides_nothing(image: Path, argument: str) -> None:
+    """RFC 3875 4.4: a client's query without a "=" may become arguments."""
+    done = start(image, HEAD + "print(sys.argv[1:])\n", argument)
+    assert done.stdout == HEADER + f"[{argument!r}]\n".encode()
+
+
+def test_a_program_may_start_another(image: Path, tmp_path: Path) -> None:
+    other = tmp_path / "other"
+    shutil.copy2(image, other)
+    source = """
+if OTHER := os.environ.pop("OTHER", ""):
+    subprocess.run([OTHER, "-c", "1"])
+else:
+    print(sys.argv[1:])
+"""
+    done = start(image, HEAD_IMPORTS + source, OTHER=str(other))
+    assert done.stdout == HEADER * 2 + b"['-c', '1']\n"
