@@ -67,6 +67,7 @@ def freezable(path: Path, warmup: Sequence[str] = (), modules: Sequence[str] = (
         starts = _logical_lines(source)
     except (SyntaxError, tokenize.TokenError) as error:
         raise ScriptError(f"{path}: {error}: is it of Python 2?") from None
+    _refuse_another_interpreter(tree)
     standard = sorted(set(_standard(tree.body)) - set(modules))
     arguments = ["globals()", *map(repr, [*standard, *modules])]
     if served := statements.served(tree.body[:-1]):
@@ -121,6 +122,29 @@ def _logical_lines(source: str) -> set[int]:
     ]
     ends = [0, *(n for n, token in enumerate(tokens, 1) if token.type == tokenize.NEWLINE)]
     return {tokens[end].start[0] for end in ends if end < len(tokens)}
+
+
+def _refuse_another_interpreter(tree: ast.Module) -> None:
+    """Refuse a script that starts itself again by the Python of an environment, say."""
+    for node in ast.walk(tree):
+        match node:
+            case ast.Call(ast.Attribute(ast.Name("os"), name), [interpreter, *arguments]) if (
+                name.startswith("exec") and ast.unparse(interpreter) != "sys.executable"
+            ):
+                if any(_names_script(argument) for argument in arguments):
+                    raise ScriptError(
+                        f"line {node.lineno} starts the script again by another Python, to which "
+                        "its program would be no script: remove it, and name the packages that it "
+                        "is for in a block '# /// script' (docs/scripts.md)"
+                    )
+
+
+def _names_script(argument: ast.expr) -> bool:
+    return any(
+        ast.unparse(node) in ("sys.argv", "__file__")
+        for node in ast.walk(argument)
+        if isinstance(node, ast.expr)
+    )
 
 
 def _with_application(

@@ -309,6 +309,35 @@ def test_what_is_no_wsgi_application_for_cgi(script: Path, last: str) -> None:
     assert not cgiscript.freezable(script).is_wsgi
 
 
+# --- what is refused ---
+
+
+@pytest.mark.parametrize(
+    "statement",
+    [
+        "os.execl(python, python, *sys.argv)",
+        "os.execv('/opt/venv/bin/python', ['python'] + sys.argv)",
+        "os.execle(python, python, __file__, env)",
+        "if sys.version_info < (3, 9): os.execvp('python3.9', ['python3.9', *sys.argv])",
+    ],
+)
+def test_a_script_that_starts_itself_by_another_python_is_refused(
+    script: Path, statement: str
+) -> None:
+    script.write_text(f"import os, sys\n\n{statement}\n")
+    with pytest.raises(cgiscript.ScriptError, match="line 3 starts the script again"):
+        cgiscript.freezable(script)
+
+
+@pytest.mark.parametrize(
+    "statement",
+    ["os.execl('/bin/ls', 'ls', folder)", "os.execl(sys.executable, sys.executable, *sys.argv)"],
+)
+def test_a_script_may_become_another_program(script: Path, statement: str) -> None:
+    script.write_text(f"import os, sys\n\n{statement}\n")
+    assert cgiscript.freezable(script).line == 2
+
+
 # --- names ---
 
 
