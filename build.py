@@ -447,6 +447,8 @@ def _notes(app: App, seen: project.Seen, parts: project.Project) -> Iterator[str
     else:
         above = f", above line {copy.below}, which each process runs first"
         yield f"frozen at line {copy.line}{above if copy.below else ''}"
+    if copy.obstacle:
+        yield f"its WSGI application is made in each process, because of line {copy.obstacle}"
     if copy.late:
         names = ", ".join(copy.late)
         yield f"each process may import {names}: with --try /, the build does that"

@@ -43,6 +43,7 @@ class Copy(msgspec.Struct, frozen=True):
     line: int  # the freeze point's
     is_wsgi: bool = False  # whether it is frozen with its WSGI application made
     below: int = 0  # the line of the first statement that each process runs; 0 if there is none
+    obstacle: int = 0  # the line for which a WSGI application is made in each process
     late: tuple[str, ...] = ()  # modules, other than Python's own, that are imported below
 
 
@@ -58,7 +59,8 @@ def freezable(path: Path, warmup: Sequence[str] = (), modules: Sequence[str] = (
     freeze. `modules` are imported before it: those that the script was seen to import later.
     """
     # What is under the freeze point must not be nothing.
-    lines = [*_read(path).split("\n"), "", "pass"]
+    text = _read(path)
+    lines = [*text.split("\n"), "", "pass"]
     is_unbuffered = _UNBUFFERED.match(lines[0]) is not None
     lines[:2] = ["#" if _TOLD.match(line) else line for line in lines[:2]]
     source = "\n".join(lines)
@@ -70,11 +72,12 @@ def freezable(path: Path, warmup: Sequence[str] = (), modules: Sequence[str] = (
     _refuse_another_interpreter(tree)
     standard = sorted(set(_standard(tree.body)) - set(modules))
     arguments = ["globals()", *map(repr, [*standard, *modules])]
-    if served := statements.served(tree.body[:-1]):
-        arguments += _named(settings=_source(served.settings), warmup=list(warmup))
+    served = statements.served(tree.body[:-1])
+    if served and not served.obstacle:
+        arguments += _named(settings=_source(served.settings), warmup=list(warmup), source=text)
         return _with_application(lines, served, arguments)
     line, settings = _freeze_point(tree.body, len(lines))
-    arguments += _named(settings=settings, unbuffered=is_unbuffered)
+    arguments += _named(settings=settings, unbuffered=is_unbuffered, source=text)
     lines[line - 1] = f"with {_SCRIPT}.process({', '.join(arguments)}):"
     for start in starts:
         if start > line:
@@ -85,6 +88,7 @@ def freezable(path: Path, warmup: Sequence[str] = (), modules: Sequence[str] = (
         "\n".join(lines) + "\n",
         line,
         below=first_line(below[0]) if below else 0,
+        obstacle=served.obstacle if served else 0,
         late=tuple(name for name in late if not _is_standard(name) and name not in modules),
     )
 

@@ -75,6 +75,9 @@ class Served(msgspec.Struct, frozen=True):
     application: ast.expr
     above: tuple[ast.stmt, ...]  # the statements that run before it
     settings: tuple[ast.stmt, ...] = ()  # of these
+    # The line of the first that has to do with the process, so that each process has to make the
+    # application; 0 if there is none.
+    obstacle: int = 0
 
 
 def first_line(statement: ast.stmt) -> int:
@@ -102,11 +105,7 @@ def above(body: Sequence[ast.stmt]) -> Above:
 
 
 def served(body: Sequence[ast.stmt]) -> Served | None:
-    """The call at the end of a script that runs its WSGI application, if there is one.
-
-    None, too, where what makes the application has to do with the process: then it is made in
-    each of them.
-    """
+    """The call at the end of a script that runs its WSGI application, if there is one."""
     found = _last_call(body)
     if found is None:
         return None
@@ -119,10 +118,9 @@ def served(body: Sequence[ast.stmt]) -> Served | None:
         elif _is_setting(it, names):
             settings.append(it)
         elif _is_of_process(it, names, own):
-            return None
-    if _is_of_process(found.application, names, own):
-        return None
-    return Served(found.statement, found.application, found.above, tuple(settings))
+            return msgspec.structs.replace(found, obstacle=first_line(it))
+    obstacle = found.statement.lineno if _is_of_process(found.application, names, own) else 0
+    return msgspec.structs.replace(found, settings=tuple(settings), obstacle=obstacle)
 
 
 # --- a WSGI application that is run as CGI ---

@@ -65,7 +65,8 @@ class process:  # noqa: N801  # written like a function
 
     The freeze point is where the context is entered. `modules` are imported before it: modules
     that the script imports later. `settings` is Python source that each process runs first, in
-    `namespace`. With `unbuffered` standard output is as by `python -u`.
+    `namespace`. With `unbuffered` standard output is as by `python -u`. `source` is the script, to
+    be shown in tracebacks and by `inspect`.
 
     The context is not left: the process ends with it, as the interpreter would end it. Where
     the script has raised something before any output, the answer is a page of status 500.
@@ -77,10 +78,12 @@ class process:  # noqa: N801  # written like a function
         *modules: str,
         settings: str = "",
         unbuffered: bool = False,
+        source: str = "",
     ) -> None:
         self._namespace = namespace
         self._modules = modules
         self._place = _Place(namespace, settings)
+        _show(source, namespace)
         self._before = dict(namespace)
         self._env: MutableMapping[str, str] = {}
         self._output = _output()
@@ -206,13 +209,15 @@ def answer(
     *modules: str,
     settings: str = "",
     warmup: Iterable[WarmUp] = (),
+    source: str = "",
 ) -> NoReturn:
     """Answer the one request of this process with a WSGI application, and end the process.
 
-    The freeze point is here. `modules` and `settings` are as for `process`, and `warmup` is as for
-    `nativecgi.run`.
+    The freeze point is here. `modules`, `settings` and `source` are as for `process`, and `warmup`
+    is as for `nativecgi.run`.
     """
     place = _Place(namespace, settings)
+    _show(source, namespace)
     handler = from_wsgi(app)
 
     def prepared() -> Callable[[], None]:
@@ -224,6 +229,25 @@ def answer(
     if settings:  # they may set what the application looks for
         env = dict(os.environ)
     serve(_imitate_application if _TRIAL in env else handler, env)
+
+
+class _Source:
+    """The loader of a script's module (PEP 302), which has its source for whoever shows that."""
+
+    def __init__(self, loader: object, source: str) -> None:
+        self._loader = loader
+        self._source = source
+
+    def get_source(self, _name: str) -> str:
+        return self._source
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._loader, name)
+
+
+def _show(source: str, namespace: dict[str, Any]) -> None:
+    if source:
+        namespace["__loader__"] = _Source(namespace.get("__loader__"), source)
 
 
 class _Place:

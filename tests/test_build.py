@@ -419,6 +419,8 @@ def test_the_build_says_where_a_script_is_frozen_and_what_is_late(tmp_path: Path
         "each process may import shop.a: with --try /, the build does that",
     ]
     assert notes("import os\n\n") == ["frozen at line 4"]
+    slow = "import app\n\na = app.make()\nb = open('key')\nCGIHandler().run(a)\n"
+    assert notes(slow)[1] == "its WSGI application is made in each process, because of line 4"
     assert notes(WSGI, "/") == ["frozen at line 7, with its WSGI application made"]
     assert notes(WSGI)[1:] == [
         "no page was tried, as --try / does: what a request imports, each one imports"

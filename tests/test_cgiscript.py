@@ -232,7 +232,8 @@ def test_a_wsgi_application_is_made_at_the_build(script: Path, last: str, applic
     )
     assert copy.is_wsgi
     assert ast.unparse(call.args[0]) == application
-    assert [(it.arg, ast.unparse(it.value)) for it in call.keywords] == [("warmup", "['/']")]
+    given = {it.arg: ast.literal_eval(it.value) for it in call.keywords}
+    assert given == {"warmup": ["/"], "source": script.read_text(encoding="utf-8")}
     lines = script.read_text(encoding="utf-8").splitlines()
     assert "run(" in lines[copy.line - 1]
 
@@ -288,6 +289,7 @@ def test_an_application_that_a_process_makes_is_made_there(script: Path, stateme
     script.write_text(f"import app\n\n{statement}\nCGIHandler().run(app)\n")
     copy = cgiscript.freezable(script)
     assert (copy.is_wsgi, copy.line) == (False, 2)
+    assert 3 <= copy.obstacle <= 5
 
 
 @pytest.mark.parametrize(
@@ -306,7 +308,9 @@ def test_an_application_that_a_process_makes_is_made_there(script: Path, stateme
 )
 def test_what_is_no_wsgi_application_for_cgi(script: Path, last: str) -> None:
     script.write_text(f"import app\n\n{last}\n")
-    assert not cgiscript.freezable(script).is_wsgi
+    copy = cgiscript.freezable(script)
+    assert not copy.is_wsgi
+    assert bool(copy.obstacle) is (last == "CGIHandler().run(open('app'))")
 
 
 # --- what is refused ---
@@ -356,7 +360,8 @@ def test_it_is_frozen_in_the_last_line_that_can_be_had(script: Path) -> None:
     assert copy.source.splitlines()[:5] == [
         "import os",
         "# a comment",
-        "with __import__('nativecgi.script').script.process(globals(), 'os', 'sys', 'time'):",
+        "with __import__('nativecgi.script').script.process(globals(), 'os', 'sys', 'time', "
+        f"source={script.read_text()!r}):",
         " import sys",
         " import time",
     ]
@@ -442,7 +447,8 @@ def test_a_script_is_in_the_encoding_that_it_says(script: Path, first: str, enco
     script.write_text(f"{first}\n\nprint('Zoë')\n", encoding=encoding)
     copy = cgiscript.freezable(script).source
     assert "print('Zoë')" in copy
-    assert "print('Zoë')" in ast.unparse(ast.parse(copy.encode()))
+    assert "\n print('Zoë')\n" in copy
+    assert compile(copy.encode(), "script", "exec")
 
 
 def test_a_script_in_another_encoding_is_told_how_to_say_so(script: Path) -> None:
@@ -476,7 +482,7 @@ def test_the_flag_of_the_first_line_is_heeded(script: Path, line: str, is_unbuff
 
 def test_nuitka_is_not_told_of_another_interpreter(script: Path) -> None:
     script.write_text("#!/usr/bin/python2.4\nimport os\n\nprint()\n")
-    assert "#!" not in cgiscript.freezable(script).source
+    assert "\n#!" not in f"\n{cgiscript.freezable(script).source}"
 
 
 def test_modules_of_the_standard_library_are_imported_before(script: Path) -> None:
@@ -492,7 +498,7 @@ def f():
     from . import sibling
 """)
     assert (
-        "process(globals(), 'json', 'os.path', 'xml.dom', 'xml.dom.minidom')"
+        "process(globals(), 'json', 'os.path', 'xml.dom', 'xml.dom.minidom', "
         in cgiscript.freezable(script).source
     )
 

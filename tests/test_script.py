@@ -452,6 +452,35 @@ def test_a_failure_in_a_child_process_is_its_own(run: Run) -> None:
     assert (done.returncode, done.stdout) == (0, HEADER + b"parent\n")
 
 
+@pytest.fixture
+def run_without_file(program: Write) -> Callable[[str], subprocess.CompletedProcess[bytes]]:
+    """Runs a script as one of which no file can be found."""
+    code = "import sys; exec(compile(open(sys.argv[1]).read(), '/nowhere/script.cgi', 'exec'))"
+
+    def run_(source: str) -> subprocess.CompletedProcess[bytes]:
+        *_python, copy = program(source)
+        arguments = [sys.executable, "-c", code, copy]
+        return subprocess.run(arguments, env=GET, capture_output=True, check=False)
+
+    return run_
+
+
+def test_a_traceback_shows_the_script_s_lines(
+    run_without_file: Callable[[str], subprocess.CompletedProcess[bytes]],
+) -> None:
+    done = run_without_file("import os\n\n1 / 0  # Zoë\n")
+    assert "1 / 0  # Zoë\n" in done.stderr.decode()
+
+
+def test_a_script_s_source_can_be_had(
+    run_without_file: Callable[[str], subprocess.CompletedProcess[bytes]],
+) -> None:
+    done = run_without_file(
+        "import inspect\n\ndef f():\n    return 1\n\nprint(inspect.getsource(f), end='')\n"
+    )
+    assert done.stdout == b"def f():\n    return 1\n"
+
+
 # --- trials ---
 
 
