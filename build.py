@@ -505,6 +505,11 @@ def _rehearse(app: App, work: Path, packages: Environment) -> Rehearsed:
         seen.folders += rehearsed.seen.folders
     required = packages.top_level() | installed(seen.folders)
     imported = {*rehearsed.modules, *seen.imported}
+    if app.is_script and packages.made_from:
+        own = [app.source.parent, *map(Path, seen.folders), packages.packages()]
+        files = (Path(file) for file in seen.imported.values())
+        files = (file for file in files if any(map(file.is_relative_to, own)))
+        imported |= project.named([app.source, *files], packages.packages())
     modules = [name for name in imported if name.split(".")[0] in required]
     return Rehearsed(sorted(modules), rehearsed.trial, seen)
 

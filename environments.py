@@ -67,6 +67,10 @@ class Environment(msgspec.Struct, frozen=True):
         folder = [str(_packages(self.prefix))] if self.made_from else []
         return sorted(found.metadata["Name"] for found in distributions(path=folder))
 
+    def packages(self) -> Path:
+        """The folder that these are in."""
+        return _packages(self.prefix)
+
     def top_level(self) -> set[str]:
         """The names of the modules and packages that these have; none in the build's own."""
         return installed([str(_packages(self.prefix))]) if self.made_from else set()

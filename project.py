@@ -6,6 +6,8 @@ else in it: what nothing imports is no module of the script, and only some folde
 """
 
 import os
+import re
+import sys
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
@@ -28,6 +30,8 @@ _LEFT_OUT = frozenset(
     ".bak .db .db-journal .db-shm .db-wal .key .lock .log .orig .p12 .pem .pfx .pid .sqlite "
     ".sqlite3 .swp .tmp".split()
 )
+# A string that may name a module.
+_DOTTED = re.compile(rb"""['"]([A-Za-z_]\w*(?:\.[A-Za-z_]\w*)+)['"]""")
 _PRIVATE = ("id_dsa", "id_ecdsa", "id_ed25519", "id_rsa")
 _SHOWN = 8  # names in a list for a reader
 
@@ -81,9 +85,11 @@ def find(script: Path, seen: Seen, *, is_root: bool = False, listed: Iterable[st
     # What is installed comes with its packages (nuitka_plugins/include_data.py).
     folders = [it for it in seen.folders_of(script) if it.name not in INSTALLED]
     names = cgiscript.imported(script.read_bytes())
-    names |= {name for name, file in seen.imported.items() if _is_in(Path(file), folders)}
+    own = {name for name, file in seen.imported.items() if _is_in(Path(file), folders)}
+    foreign = {name.partition(".")[0] for name in seen.imported.keys() - own}
     roots = [script.parent] if is_root else []
-    for name, place in _own({name.partition(".")[0] for name in names}, folders):
+    names = {name.partition(".")[0] for name in names | own}
+    for name, place in _own(names, folders, foreign):
         if place.is_dir():
             found = result.packages if (place / "__init__.py").exists() else None
             if found is None:
@@ -105,9 +111,40 @@ def find(script: Path, seen: Seen, *, is_root: bool = False, listed: Iterable[st
     return result
 
 
-def _own(names: Iterable[str], folders: Sequence[Path]) -> Iterator[tuple[str, Path]]:
-    """Modules and packages of these names in the folders, and what they import from there."""
-    waiting, seen = sorted(names), set(names)
+def named(files: Iterable[Path], folder: Path) -> set[str]:
+    """The modules below a folder that strings in Python files name, and strings in these modules.
+
+    A framework imports what its settings and its own tables name, such as a database's backend,
+    when it needs it: "django.db.models.sql.compiler" or "package.module.Class".
+    """
+    found: set[str] = set()
+    waiting = [file for file in files if file.suffix == ".py" and file.is_file()]
+    while waiting:
+        for text in _DOTTED.findall(waiting.pop().read_bytes()):
+            name, file = _module(text.decode(), folder)
+            if file and name not in found:
+                found.add(name)
+                waiting.append(file)
+    return found
+
+
+def _module(name: str, folder: Path) -> tuple[str, Path | None]:
+    """The module that a name is of, or of something in, and its file."""
+    while "." in name:
+        place = folder.joinpath(*name.split("."))
+        for file in (place.with_suffix(".py"), place / "__init__.py"):
+            if file.is_file():
+                return name, file
+        name = name.rpartition(".")[0]
+    return name, None
+
+
+def _own(names: set[str], folders: Sequence[Path], foreign: set[str]) -> Iterator[tuple[str, Path]]:
+    """Modules and packages of these names in the folders, and what they import from there.
+
+    Those of the names `foreign` were found elsewhere.
+    """
+    waiting, seen = sorted(names - foreign), names | foreign
     while waiting:
         name = waiting.pop(0)
         place = _place(name, folders)
@@ -127,6 +164,8 @@ def _place(name: str, folders: Sequence[Path]) -> Path | None:
         if (folder / f"{name}.py").is_file():
             return folder / f"{name}.py"
     # A package without an __init__.py comes last (PEP 420).
+    if name in sys.stdlib_module_names:
+        return None
     found = (folder / name for folder in folders if (folder / name).is_dir())
     return next((path for path in found if any(path.rglob("*.py"))), None)
 

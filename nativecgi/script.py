@@ -10,6 +10,7 @@ A script that runs a WSGI application calls `nativecgi.script.answer(app, global
 import _io
 import gc
 import io
+import linecache
 import locale
 import os
 import sys
@@ -82,8 +83,7 @@ class process:  # noqa: N801  # written like a function
     ) -> None:
         self._namespace = namespace
         self._modules = modules
-        self._place = _Place(namespace, settings)
-        _show(source, namespace)
+        self._place = _Place(namespace, settings, source)
         self._before = dict(namespace)
         self._env: MutableMapping[str, str] = {}
         self._output = _output()
@@ -216,8 +216,7 @@ def answer(
     The freeze point is here. `modules`, `settings` and `source` are as for `process`, and `warmup`
     is as for `nativecgi.run`.
     """
-    place = _Place(namespace, settings)
-    _show(source, namespace)
+    place = _Place(namespace, settings, source)
     handler = from_wsgi(app)
 
     def prepared() -> Callable[[], None]:
@@ -245,16 +244,15 @@ class _Source:
         return getattr(self._loader, name)
 
 
-def _show(source: str, namespace: dict[str, Any]) -> None:
-    if source:
-        namespace["__loader__"] = _Source(namespace.get("__loader__"), source)
-
-
 class _Place:
     """Where a script is, and what it derives from that: each process is in another place."""
 
-    def __init__(self, namespace: dict[str, Any], settings: str) -> None:
+    def __init__(self, namespace: dict[str, Any], settings: str, source: str) -> None:
         self._namespace = namespace
+        if source:
+            namespace["__loader__"] = _Source(namespace.get("__loader__"), source)
+        self._source = source
+        self._lines = source.splitlines(keepends=True)
         self._settings: CodeType | None = None
         if settings:
             self._settings = compile(settings, namespace.get("__file__", "settings"), "exec")
@@ -266,6 +264,8 @@ class _Place:
         if program:
             self._namespace["__file__"] = program
             sys.path[:] = [os.path.dirname(program), *self._path]
+            if self._source:  # the file of that name has none
+                linecache.cache[program] = (len(self._source), None, self._lines, program)
         if self._settings:
             exec(self._settings, self._namespace)
 

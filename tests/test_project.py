@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 import cgiscript
-from project import Project, Seen, find
+from project import Project, Seen, find, named
 
 Folder = Callable[..., Path]
 
@@ -70,6 +70,12 @@ def test_a_package_need_not_have_an_init(folder: Folder) -> None:
     assert find(here / "app.cgi", Seen()).modules == ["shop.a.views", "shop.urls"]
 
 
+def test_a_folder_may_have_the_name_of_a_module_that_is_elsewhere(folder: Folder) -> None:
+    here = folder("html/convert.py", "flask/notes.py", app="import html, flask")
+    seen = Seen(imported={"flask": "/site-packages/flask/__init__.py"})
+    assert find(here / "app.cgi", seen) == Project()
+
+
 def test_a_folder_that_the_script_adds_to_its_path_has_modules_too(
     folder: Folder, tmp_path: Path
 ) -> None:
@@ -83,6 +89,20 @@ def test_a_folder_that_the_script_adds_to_its_path_has_modules_too(
 def test_installed_packages_are_none_of_the_script_s(folder: Folder) -> None:
     here = folder("site-packages/flask/__init__.py", app="import flask")
     assert find(here / "app.cgi", Seen(folders=[str(here / "site-packages")])) == Project()
+
+
+def test_modules_may_be_named_by_strings(folder: Folder) -> None:
+    here = folder(
+        *("django/__init__.py", "django/db/__init__.py", "django/mail.py", "django/unused.py"),
+        one="A = 'django.db.Backend'; B = \"django.mail\"; C = 'os.path'; D = 'django.none.X'",
+    )
+    assert named([here / "one.py"], here) == {"django.db", "django.mail"}
+
+
+def test_named_modules_may_name_others(folder: Folder) -> None:
+    here = folder("django/__init__.py", "django/c.py", one="A = 'django.b'")
+    (here / "django" / "b.py").write_text("A = 'django.c'")
+    assert named([here / "one.py"], here) == {"django.b", "django.c"}
 
 
 # --- data ---

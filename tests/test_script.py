@@ -197,6 +197,62 @@ def test_a_body_ends_at_its_length(program: Write) -> None:
         assert read_until(process.stdout, b"'12345'\n")
 
 
+def test_a_file_as_standard_input_is_named_and_read_as_in_python(
+    command: Command, tmp_path: Path
+) -> None:
+    arguments, own = command(HEAD + "print(sys.stdin.name, sys.stdin.mode, [*sys.stdin])\n")
+    (tmp_path / "body").write_bytes(b"a\r\nb\rc")
+    with (tmp_path / "body").open("rb") as body:
+        done = subprocess.run(arguments, stdin=body, env=GET | own, capture_output=True, check=True)
+    assert done.stdout == HEADER + b"<stdin> r ['a\\r\\n', 'b\\rc']\n"
+
+
+def test_a_file_as_standard_output_is_named_as_in_python(command: Command, tmp_path: Path) -> None:
+    arguments, own = command(HEAD + "print(sys.stdout.name, sys.stdout.mode, sys.stdout.encoding)")
+    with (tmp_path / "out").open("wb") as out:
+        subprocess.run(arguments, stdout=out, env=GET | own, check=True)
+    assert (tmp_path / "out").read_bytes() == HEADER + b"<stdout> w utf-8\n"
+
+
+SETTINGS = """import os, sys
+
+here = os.path.dirname(os.path.abspath(__file__))
+sys.path.insert(0, os.path.join(here, "lib"))
+os.environ.setdefault("FIRST", "default")
+os.environ["SECOND"] = here
+
+print("Content-Type: text/plain\\n")
+print(sys.path[:2] == [here + "/lib", here], os.environ["FIRST"], os.environ["SECOND"] == here)
+"""
+
+
+@pytest.mark.parametrize(("env", "first"), [({}, b"default"), ({"FIRST": "server"}, b"server")])
+def test_settings_hold_in_each_process(program: Write, env: dict[str, str], first: bytes) -> None:
+    done = subprocess.run(program(SETTINGS), env=GET | env, capture_output=True, check=True)
+    assert done.stdout == HEADER + b"True " + first + b" True\n"
+
+
+def test_a_wsgi_application_sees_what_the_script_sets(program: Write) -> None:
+    source = """import os
+from wsgiref.handlers import CGIHandler
+os.environ["SCRIPT_NAME"] = "/shop"
+def app(environ, start_response):
+    start_response("200 OK", [("Content-Type", "text/plain")])
+    return [(environ["SCRIPT_NAME"] + environ["PATH_INFO"]).encode()]
+CGIHandler().run(app)
+"""
+    env = GET | {"PATH_INFO": "/a"}
+    done = subprocess.run(program(source), env=env, capture_output=True, check=True)
+    assert done.stdout.endswith(b"\r\n\r\n/shop/a")
+
+
+def test_a_trial_runs_nothing_of_a_wsgi_application(program: Write) -> None:
+    source = "from wsgiref.handlers import CGIHandler\nCGIHandler().run(lambda *_: 1 / 0)\n"
+    env = GET | {"NATIVECGI_TRIAL": "1"}
+    done = subprocess.run(program(source), env=env, capture_output=True, check=True)
+    assert done.stdout.startswith(b"Status: 200 OK\r\n")
+
+
 @pytest.mark.parametrize("length", ["100", "x", "-1"])
 def test_a_body_of_another_length_is_what_there_is(run: Run, length: str) -> None:
     done = run(ECHO, b"body", **post(b"") | {"CONTENT_LENGTH": length})
