@@ -22,7 +22,7 @@ from nativecgi.memory import fill_pools
 from nativecgi.packagedata import keep_data
 from nativecgi.quitters import define_quitters
 from nativecgi.renewal import Renewal, forget, renewals, unrehearsed
-from nativecgi.selfstart import refuse_to_interpret
+from nativecgi.selfstart import guard, refuse_to_interpret
 from nativecgi.streams import FIFO, flush_streams, occupy_closed, renew_streams
 from nativecgi.threads import show_threads
 
@@ -76,6 +76,7 @@ def _get_ready(token: bytes, prepare: Callable[[], Callable[[], object]]) -> Non
     keep_bytecode()
     keep_data()
     show_threads()
+    guard()
     forget()
     _renewals.extend(renewals())
     _unrehearsed.extend(unrehearsed())

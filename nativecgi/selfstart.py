@@ -5,12 +5,39 @@ request again, and start itself again. What comes from a client never decides he
 pass a query without a "=" as arguments (RFC 3875 4.4), but a server is not the program itself.
 """
 
+import errno
 import os
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any
 
 _FAILED = 2  # the exit status
 _PYTHONS = ("/usr/bin/python3", "/usr/local/bin/python3")
+
+
+def guard() -> None:
+    """Have `subprocess`, if it is there, refuse to start the program as it was started itself.
+
+    A child without arguments and with the same environment cannot know that it is one, and would
+    do as its parent does.
+    """
+    starts = sys.modules.get("_posixsubprocess")
+    if starts is not None:
+        starts.fork_exec = _guarded(starts.fork_exec)  # type: ignore[attr-defined]
+        if "subprocess" in sys.modules:
+            sys.modules["subprocess"]._fork_exec = starts.fork_exec  # type: ignore[attr-defined]
+
+
+def _guarded(fork_exec: Callable[..., int]) -> Callable[..., int]:
+    def run(arguments: Sequence[Any], programs: Sequence[Any], *others: Any) -> int:
+        environment = others[3]  # None for that of this process
+        program = os.fsdecode(programs[0])
+        if len(arguments) == 1 and environment is None and program == sys.executable:
+            reason = "sys.executable is this program, not a Python interpreter"
+            raise OSError(errno.ENOEXEC, reason, program)
+        return fork_exec(arguments, programs, *others)
+
+    return run
 
 
 def refuse_to_interpret() -> None:

@@ -598,6 +598,23 @@ def test_a_program_that_takes_itself_for_python_is_told_so(image: Path, call: st
     assert b"Name an interpreter, such as " in done.stderr
 
 
+@pytest.mark.parametrize(
+    "call", ["run([sys.executable], input=b'print(1)')", "Popen([sys.argv[0]]).wait()"]
+)
+def test_a_program_does_not_start_itself_just_as_it_was_started(image: Path, call: str) -> None:
+    done = start(image, HEAD_IMPORTS + f"subprocess.{call}\n")
+    assert (done.returncode, done.stdout) == (1, HEADER)
+    assert b"sys.executable is this program, not a Python interpreter" in done.stderr
+
+
+def test_a_program_may_start_itself_with_another_environment(image: Path) -> None:
+    source = """
+if "AGAIN" not in os.environ:
+    subprocess.run([sys.executable], env={**os.environ, "AGAIN": "1"}, check=True)
+"""
+    assert start(image, HEAD_IMPORTS + source).stdout == HEADER * 2
+
+
 def test_a_child_that_takes_the_program_for_python_fails(image: Path) -> None:
     source = "print(subprocess.run([sys.executable, '-c', '1']).returncode)\n"
     assert start(image, HEAD_IMPORTS + source).stdout == HEADER + b"2\n"
