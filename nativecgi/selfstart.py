@@ -21,23 +21,35 @@ def guard() -> None:
     A child without arguments and with the same environment cannot know that it is one, and would
     do as its parent does.
     """
-    starts = sys.modules.get("_posixsubprocess")
-    if starts is not None:
-        starts.fork_exec = _guarded(starts.fork_exec)  # type: ignore[attr-defined]
-        if "subprocess" in sys.modules:
-            sys.modules["subprocess"]._fork_exec = starts.fork_exec  # type: ignore[attr-defined]
+    subprocess = sys.modules.get("subprocess")
+    if subprocess is not None:
+        subprocess._fork_exec = _guarded(subprocess._fork_exec)  # type: ignore[attr-defined]
+        # From Python 3.13 on it is used where it can be.
+        os.posix_spawn = _guarded_spawn(os.posix_spawn)
 
 
 def _guarded(fork_exec: Callable[..., int]) -> Callable[..., int]:
     def run(arguments: Sequence[Any], programs: Sequence[Any], *others: Any) -> int:
-        environment = others[3]  # None for that of this process
-        program = os.fsdecode(programs[0])
-        if len(arguments) == 1 and environment is None and program == sys.executable:
-            reason = "sys.executable is this program, not a Python interpreter"
-            raise OSError(errno.ENOEXEC, reason, program)
+        if others[3] is None:  # the environment is that of this process
+            _refuse_itself(programs[0], arguments)
         return fork_exec(arguments, programs, *others)
 
     return run
+
+
+def _guarded_spawn(posix_spawn: Callable[..., int]) -> Callable[..., int]:
+    def run(program: Any, arguments: Sequence[Any], environment: Any, **others: Any) -> int:
+        if environment is None or environment is os.environ:
+            _refuse_itself(program, arguments)
+        return posix_spawn(program, arguments, environment, **others)
+
+    return run
+
+
+def _refuse_itself(program: Any, arguments: Sequence[Any]) -> None:
+    if len(arguments) == 1 and os.fsdecode(program) == sys.executable:
+        reason = "sys.executable is this program, not a Python interpreter"
+        raise OSError(errno.ENOEXEC, reason, program)
 
 
 def refuse_to_interpret() -> None:

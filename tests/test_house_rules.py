@@ -134,7 +134,9 @@ EDGE = {
         "os.open os.write sys.__excepthook__ sys.__stdin__ sys.__stdout__ sys.argv "
         "sys.excepthook sys.path sys.stdin sys.stdout"
     ),
-    "selfstart.py": ("open os._exit os.getpid sys.argv sys.executable sys.stderr"),
+    "selfstart.py": (
+        "open os._exit os.environ os.getpid os.posix_spawn sys.argv sys.executable sys.stderr"
+    ),
     "send.py": "os.fstat os.pread os.sendfile os.write",
     "streams.py": (
         "open os.dup os.dup2 os.fstat os.isatty os.open os.set_inheritable sys sys.stderr "
