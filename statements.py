@@ -1,7 +1,9 @@
 """What the statements of a script have to do with its process: which of them can run at a build.
 
-Everything here is judged by the source alone, and errs on the safe side: a statement of which
-nothing is known belongs to the process.
+Everything here is judged by the source alone. It errs on the safe side: a statement of which
+nothing is known belongs to the process. Only in a script that ends by running a WSGI application
+is it the other way round, since such a script is imports and calls that make the application: what
+shows no sign of the process runs at the build, as it does in an app.
 """
 
 import ast
