@@ -38,11 +38,13 @@ from rich.table import Table
 import cgiscript
 import explain
 import nuitkalog
+import project
 import sources
-from environments import Environment, EnvironmentFailed, environment
+from environments import Environment, EnvironmentFailed, Section, environment, script_metadata
 from explain import contributors
 from freezer import SECONDS, THEN, Unsupported, WouldBeLost, require_support
-from nativecgi.rehearsal import SERVER
+from nativecgi.rehearsal import SERVER, get_environment
+from nuitka_plugins.installed import installed
 from packing import LIST, pack
 from placing import place_file, place_folder
 from sources import Digests, Opened
@@ -101,28 +103,54 @@ SCRIPT_HOOKS = (
 TELLING = """
 import runpy
 opened = runpy.run_path({recorder!r})["opened"]
-import json, os, signal, sys
+import atexit, json, os, signal, sys
 from pathlib import Path
 from nativecgi import before_freeze, rehearsal
 
 stop, before, trial = signal.raise_signal, dict(os.environ), {{}}
+early, path, added = set(), {{*sys.path, {folder!r}}}, []
 
 @before_freeze
 def compare():
     trial.update(os.environ.items() - before.items())
+    early.update(sys.modules)
+    added.extend(sys.path)
 
-def tell_and_stop(number):
+@atexit.register
+def tell_at_the_end():
+    added.extend(sys.path)
+    tell()
+
+def tell():
     specs = [getattr(module, "__spec__", None) for module in list(sys.modules.values())]
     modules = [spec.name for spec in specs if getattr(spec, "has_location", False)]
     variables = (trial | rehearsal.trial).items()
     # What is no text, such as a path that is no UTF-8, JSON does not hold.
     text = {{name: value for name, value in variables if value.isprintable()}}
-    told = {{"modules": modules, "trial": text, "opened": opened()}}
+    files = {{spec.name: spec.origin for spec in specs if getattr(spec, "has_location", False)}}
+    seen = {{
+        "imported": files,
+        "late": [name for name in sys.modules if name not in early],
+        "folders": [folder for folder in dict.fromkeys(added) if folder not in path],
+    }}
+    told = {{"modules": modules, "trial": text, "opened": opened(), "seen": seen}}
     Path({file!r}).write_text(json.dumps(told))
+
+def tell_and_stop(number):
+    tell()
     stop(number)
 
 signal.raise_signal = tell_and_stop
 sys.path.insert(0, {folder!r})
+"""
+
+# How a script is run behind that: as itself, though it is its copy.
+RUN_SCRIPT = """
+import types
+main = types.ModuleType("__main__")
+main.__file__ = sys.argv[0] = {script!r}
+sys.modules["__main__"] = main
+exec(compile(Path({copy!r}).read_bytes(), {script!r}, "exec"), vars(main))
 """
 
 # What is a module or made from one; what else is in the folder of a package is data.
@@ -139,6 +167,7 @@ class App(msgspec.Struct, frozen=True):
     name: str
     source: Path  # a .py file, or the folder of a package that has a __main__.py; or a script
     is_script: bool = False
+    tries: tuple[str, ...] = ()  # paths that a script may be asked for at the build
 
     @property
     def trial(self) -> dict[str, str]:
@@ -153,7 +182,9 @@ class App(msgspec.Struct, frozen=True):
     @property
     def origin(self) -> str:
         """Tells it from others of its name."""
-        return f"{self.source}, a script" if self.is_script else str(self.source)
+        if not self.is_script:
+            return str(self.source)
+        return f"{self.source}, a script{''.join(f', tried with {path}' for path in self.tries)}"
 
     def main(self, work: Path) -> Path:
         """What is compiled: of a script the copy that is made in the folder `work`."""
@@ -182,6 +213,7 @@ class Rehearsed(msgspec.Struct):
     trial: dict[str, str] = {}  # variables of a request that it can be tried with
     opened: Opened = msgspec.field(default_factory=Opened)
     read: list[str] = []  # what it was made from by reading it
+    seen: project.Seen = msgspec.field(default_factory=project.Seen)  # of a script
 
 
 class Compiled(msgspec.Struct):
@@ -198,6 +230,8 @@ class Compiled(msgspec.Struct):
     options: list[str] = []  # that Nuitka was given
     modules: list[str] = []  # as in Rehearsed
     read: Digests = {}  # of what it read before its freeze point
+    seen: project.Seen = msgspec.field(default_factory=project.Seen)  # as in Rehearsed
+    notes: list[str] = []  # for whoever builds it
 
 
 class Built(msgspec.Struct):
@@ -211,18 +245,24 @@ class Built(msgspec.Struct):
     size: int
     parts: dict[str, int] = {}  # what makes a frozen one so large, in bytes
     libraries: Digests = {}  # of the system, such as glibc, that are in a frozen one
+    notes: list[str] = []
 
 
 class BuildError(Exception):
     """An app that cannot be built, and why."""
 
 
-def find_apps(names: Sequence[str], scripts: Sequence[str] = ()) -> list[App]:
+def find_apps(
+    names: Sequence[str], scripts: Sequence[str] = (), tries: Sequence[str] = ()
+) -> list[App]:
     """The apps and scripts that the command line names, or all apps.
+
+    The scripts may be asked for the paths `tries` at the build.
 
     Raises BuildError where there is none, and where two would become programs of one name.
     """
-    found = [*map(_find_app, names), *map(_find_script, scripts)] or list(_all_apps(APPS))
+    named = [*map(_find_app, names), *(_find_script(name, tries) for name in scripts)]
+    found = named or list(_all_apps(APPS))
     if not found:
         raise BuildError(f"there is no app in {APPS}")
     by_name: dict[str, App] = {}
@@ -252,11 +292,11 @@ def _find_app(name: str) -> App:
     raise BuildError(f"there is no app {name!r}: name a .py file, or a folder with a __main__.py")
 
 
-def _find_script(name: str) -> App:
+def _find_script(name: str, tries: Sequence[str]) -> App:
     path = Path(name).resolve()
     if not path.is_file():
         raise BuildError(f"there is no script {name!r}")
-    return App(cgiscript.name_of(path), path, is_script=True)
+    return App(cgiscript.name_of(path), path, is_script=True, tries=tuple(tries))
 
 
 def build(app: App, wanted: Wanted, *, jobs: int, report: Callable[[str], None]) -> Built:
@@ -286,9 +326,9 @@ def _locked(work: Path) -> Iterator[None]:
 
 def _build(app: App, work: Path, wanted: Wanted, jobs: int, report: Callable[[str], None]) -> Built:
     record = work / COMPILED
-    if app.is_script:
-        _copy_script(app, work, report)
     compiled = _read(record, Compiled)
+    if app.is_script:
+        _copy_script(app, work, compiled.seen.late if compiled else ())
     packages = _environment(app, work, report)
     is_current = compiled is not None and _is_current(compiled, app, work, wanted, packages)
     if compiled is None or not is_current or (wanted.freeze and sources.changed(compiled.read)):
@@ -304,7 +344,9 @@ def _build(app: App, work: Path, wanted: Wanted, jobs: int, report: Callable[[st
     program = work / f"{app.main(work).name.removesuffix('.py')}.dist" / _program_name(app)
     frozen, side_file = work / f"{app.name}.frozen", _side_file(app, work)
     result, made = (frozen, (frozen, side_file)) if wanted.freeze else (program, (program,))
-    trial = app.trial | compiled.trial
+    # A script with a warm-up may be asked for a page of it.
+    usual = TRIAL if "REQUEST_METHOD" in compiled.trial else app.trial
+    trial = usual | compiled.trial
     record = work / ("frozen.json" if wanted.freeze else "plain.json")
     built = _read(record, Built)
     is_there = all(map(Path.exists, made))
@@ -339,7 +381,7 @@ def _build(app: App, work: Path, wanted: Wanted, jobs: int, report: Callable[[st
                 libraries = baseline.recorded(_libraries(work / MAP, copy.parent))
         report("trying")
         milliseconds, answered = _try(result, trial)
-        status = "not asked" if app.is_script else answered
+        status = "not asked" if usual == SCRIPT_TRIAL else answered
         for warning in warnings:
             print(f"{app.name}: {warning}", file=sys.stderr)
         built = Built(
@@ -351,6 +393,7 @@ def _build(app: App, work: Path, wanted: Wanted, jobs: int, report: Callable[[st
             result.stat().st_size,
             parts,
             libraries,
+            compiled.notes,
         )
         _write(record, built)
     place = place_file if wanted.freeze else place_folder
@@ -380,7 +423,10 @@ def _renewed(
         if wanted.freeze:
             report("rehearsing")
             rehearsed = _rehearse(app, work, packages, wanted.seconds)
-        if kept is not None and rehearsed.modules == kept.modules:
+        if app.is_script:
+            _copy_script(app, work, rehearsed.seen.late)
+        again = (rehearsed.modules, rehearsed.seen)
+        if kept is not None and again == (kept.modules, kept.seen):
             compiled = msgspec.structs.replace(kept, trial=rehearsed.trial)
         else:
             report("compiling")
@@ -397,7 +443,7 @@ def _renewed(
         known |= compiled.sources.keys()
         kept = None
         if app.is_script:
-            _copy_script(app, work, report)
+            _copy_script(app, work)
     raise BuildError(
         f"{', '.join(changed)}: changed while it was being compiled, {ATTEMPTS} times: build it "
         "when nobody writes there"
@@ -427,11 +473,79 @@ def _environment(app: App, work: Path, report: Callable[[str], None]) -> Environ
         raise BuildError(str(error)) from None
 
 
-def _copy_script(app: App, work: Path, report: Callable[[str], None]) -> None:
-    copy, target = cgiscript.freezable(app.source), app.main(work)
-    report(f"frozen at line {copy.line}")
+def _copy_script(app: App, work: Path, modules: Sequence[str] = ()) -> None:
+    """Make the copy of a script that is compiled, which imports these modules early."""
+    copy, target = cgiscript.freezable(app.source, _tries(app), modules), app.main(work)
     target.parent.mkdir(exist_ok=True)
     target.write_text(copy.source, encoding="utf-8")
+
+
+def _section(app: App) -> Section:
+    """What a script says of its build."""
+    try:
+        return script_metadata(app.source).tool.nativecgi if app.is_script else Section()
+    except EnvironmentFailed as error:
+        raise BuildError(str(error)) from None
+
+
+def _tries(app: App) -> Sequence[str]:
+    return app.tries or _section(app).tries
+
+
+def _project(app: App, seen: project.Seen) -> project.Project:
+    """What lies beside a script and belongs to it; of an app nothing."""
+    if not app.is_script:
+        return project.Project()
+    is_wsgi = cgiscript.freezable(app.source).is_wsgi
+    return project.find(app.source, seen, is_root=is_wsgi, listed=_section(app).data)
+
+
+def _notes(app: App, seen: project.Seen) -> Iterator[str]:
+    """For whoever builds a script: where it is frozen, and what is in its program."""
+    copy = cgiscript.freezable(app.source, modules=seen.late)
+    if copy.is_wsgi:
+        yield f"frozen at line {copy.line}, with its WSGI application made"
+        if not _tries(app):
+            yield "no page was tried, as --try / does: what a request imports, each one imports"
+    else:
+        above = f", above line {copy.below}, which each process runs first"
+        yield f"frozen at line {copy.line}{above if copy.below else ''}"
+    if copy.obstacle:
+        yield f"its WSGI application is made in each process, because of line {copy.obstacle}"
+    if copy.late:
+        names = ", ".join(copy.late)
+        yield f"each process may import {names}: with --try /, the build does that"
+    yield from _project(app, seen).notes()
+
+
+def _try_script(app: App, work: Path, packages: Environment) -> project.Seen:
+    """Ask a script for pages as plain Python, in its folder; returns what it imported.
+
+    Raises BuildError where it fails, or answers that it has.
+    """
+    told, seen, late = work / "tried.json", project.Seen(), list[str]()
+    for path in _tries(app):
+        told.unlink(missing_ok=True)
+        result = subprocess.run(
+            _plain_command(app, work, packages, told),
+            env={**os.environ, **get_environment(path)},
+            cwd=app.source.parent,
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            check=False,
+        )
+        status = re.match(rb"Status: *(\d+)", result.stdout)
+        if result.returncode or not told.exists() or (status and int(status[1]) >= 500):
+            log = result.stderr.decode(errors="replace")
+            raise BuildError(f"it was tried with {path!r}, and failed:\n{log}")
+        further = msgspec.json.decode(told.read_bytes(), type=Rehearsed).seen
+        seen.imported |= further.imported
+        late += further.late
+        seen.folders += [name for name in further.folders if name not in seen.folders]
+    # Those that it names itself first: they import the others in the order that is meant.
+    named = [name for name in cgiscript.freezable(app.source).late if name in late]
+    seen.late = list(dict.fromkeys([*named, *late]))
+    return seen
 
 
 def _rehearse(app: App, work: Path, packages: Environment, seconds: float = SECONDS) -> Rehearsed:
@@ -440,7 +554,10 @@ def _rehearse(app: App, work: Path, packages: Environment, seconds: float = SECO
     Nuitka sees what is imported by an import statement, and not what is by a string, such as what
     Django's settings name.
     """
-    told = work / "rehearsed.json"
+    told, seen = work / "rehearsed.json", project.Seen()
+    if app.is_script and _tries(app) and not cgiscript.freezable(app.source).is_wsgi:
+        seen = _try_script(app, work, packages)
+        _copy_script(app, work, seen.late)
     told.unlink(missing_ok=True)
     with tempfile.TemporaryDirectory(prefix="nativecgi-") as folder:
         command = _plain_command(app, work, packages, told)
@@ -451,14 +568,25 @@ def _rehearse(app: App, work: Path, packages: Environment, seconds: float = SECO
         _freeze(command, image, hint=app.hint, folder=empty, seconds=seconds)
         rehearsed = msgspec.json.decode(told.read_bytes(), type=Rehearsed)
         read = sources.read_by(rehearsed.opened, empty)
-    required = packages.top_level()
-    modules = [name for name in rehearsed.modules if name.split(".")[0] in required]
-    return Rehearsed(sorted(modules), rehearsed.trial, read=read)
+    if app.is_script:
+        seen.imported |= rehearsed.seen.imported
+        seen.folders += rehearsed.seen.folders
+    required = packages.top_level() | installed(seen.folders)
+    imported = {*rehearsed.modules, *seen.imported}
+    if app.is_script and packages.made_from:
+        own = [app.source.parent, *map(Path, seen.folders), packages.packages()]
+        files = (Path(file) for file in seen.imported.values())
+        files = (file for file in files if any(map(file.is_relative_to, own)))
+        imported |= project.named([app.source, *files], packages.packages())
+    modules = [name for name in imported if name.split(".")[0] in required]
+    return Rehearsed(sorted(modules), rehearsed.trial, read=read, seen=seen)
 
 
 def _plain_command(app: App, work: Path, packages: Environment, told: Path) -> list[str]:
     if app.source.is_dir():
         run = f"runpy.run_module({app.name!r}, run_name='__main__', alter_sys=True)"
+    elif app.is_script:
+        run = RUN_SCRIPT.format(script=str(app.source), copy=str(app.main(work)))
     else:
         run = f"runpy.run_path({str(app.main(work))!r}, run_name='__main__')"
     told_by = {"recorder": str(RECORDER), "folder": str(app.source.parent), "file": str(told)}
@@ -477,6 +605,7 @@ def _options(
     compile_all: bool,
 ) -> list[str]:
     """What Nuitka is told to make."""
+    parts = _project(app, rehearsed.seen)
     return [
         *(*NUITKA_OPTIONS, f"--output-dir={work}", f"--output-filename={_program_name(app)}"),
         f"--report={work / REPORT}",
@@ -490,6 +619,9 @@ def _options(
         *(f"--include-module={name}" for name in rehearsed.modules),
         *(f"--include-data-files={file}={place}" for file, place in packages.metadata()),
         *(f"--include-data-files={file}={place}" for file, place in _data_files(app)),
+        *(f"--include-data-files={file}={place}" for file, place in parts.data),
+        *(f"--include-module={name}" for name in parts.modules),
+        *(f"--include-package={name}" for name in parts.packages),
         # All of an app's own modules: it may import one by a string.
         *(["--python-flag=-m", f"--include-package={app.name}"] if app.source.is_dir() else []),
         str(app.main(work)),
@@ -513,10 +645,11 @@ def _compile(
     tools = os.pathsep.join([sysconfig.get_path("scripts"), os.environ.get("PATH", os.defpath)])
     environment = {**os.environ, "PATH": tools}
     # As in the rehearsal, modules are looked for in what is installed, and nowhere else but beside
-    # a script.
+    # a script and where it says.
     environment.pop("PYTHONPATH", None)
     if app.is_script:
-        environment["PYTHONPATH"] = str(app.source.parent)
+        folders = rehearsed.seen.folders_of(app.source)
+        environment["PYTHONPATH"] = os.pathsep.join(map(str, folders))
     started = time.monotonic()
     with log.open("wb") as file:
         result = subprocess.run(
@@ -537,7 +670,8 @@ def _compile(
         "${sys.real_prefix}": Path(sys.base_prefix),
         "${cwd}": work,
     }
-    files = {*sources.compiled_from(work / REPORT, prefixes), *_own_files(app)}
+    own = _own_files(app, rehearsed.seen)
+    files = {*sources.compiled_from(work / REPORT, prefixes), *own}
     return Compiled(
         app.origin,
         _tools_hash(),
@@ -549,6 +683,8 @@ def _compile(
         wanted.freeze,
         options,
         rehearsed.modules,
+        seen=rehearsed.seen,
+        notes=list(_notes(app, rehearsed.seen)) if app.is_script else [],
     )
 
 
@@ -578,13 +714,14 @@ def _modules(app: App) -> Iterator[Path]:
         yield from sorted(app.source.rglob("*.py"))
 
 
-def _own_files(app: App) -> Iterator[Path]:
-    """The app's own files, as far as they are known before it is compiled."""
+def _own_files(app: App, seen: project.Seen | None = None) -> Iterator[Path]:
+    """The app's own files, as far as they are known from what it was `seen` to do."""
     if app.source.is_dir():
         yield from _modules(app)
         yield from (file for file, _place in _data_files(app))
     else:
         yield app.source
+        yield from _project(app, seen or project.Seen()).files()
 
 
 def _is_current(
@@ -595,7 +732,7 @@ def _is_current(
         app,
         work,
         packages,
-        Rehearsed(compiled.modules, compiled.trial),
+        Rehearsed(compiled.modules, seen=compiled.seen),
         names=compiled.has_names,
         compile_all=wanted.compile_all,
     )
@@ -604,7 +741,7 @@ def _is_current(
         == (app.origin, _tools_hash(), packages.made_from, options)
         and (compiled.has_names or wanted.debug is None)
         and (compiled.is_rehearsed or not wanted.freeze)
-        and all(str(file) in compiled.sources for file in _own_files(app))
+        and all(str(file) in compiled.sources for file in _own_files(app, compiled.seen))
         and not sources.changed(compiled.sources)
     )
 
@@ -869,6 +1006,14 @@ def main() -> int:
         metavar="FILE",
         help="a CGI script that prints its answer; see docs/scripts.md",
     )
+    parser.add_argument(
+        "--try",
+        dest="tries",
+        action="append",
+        default=[],
+        metavar="PATH",
+        help="ask the scripts for this page, such as /, at the build: it must have no effects",
+    )
     parser.add_argument("-o", "--output", type=Path, default=OUTPUT, help="where the programs go")
     parser.add_argument("--no-freeze", action="store_true", help="leave it at what Nuitka makes")
     parser.add_argument(
@@ -944,7 +1089,7 @@ def main() -> int:
         freeze = False
         console.print(f"Not frozen: {error}", highlight=False)
     try:
-        apps = find_apps(options.apps, options.script)
+        apps = find_apps(options.apps, options.script, options.tries)
     except BuildError as error:
         print(f"build: {error}", file=sys.stderr)
         return 1
@@ -962,6 +1107,9 @@ def main() -> int:
         built, failed = build_all(apps, wanted, jobs=max(1, options.jobs), show=show)
     if built:
         console.print(table(built))
+    for name, program in sorted(built.items()):
+        for note in program.notes:
+            console.print(f"{name}: {note}", highlight=False, soft_wrap=True)
     if options.explain:
         for name, program in sorted(it for it in built.items() if it[1].is_frozen):
             console.print(explain.table(f"{name}, {program.size / 1e6:.1f} MB", program.parts))

@@ -1,9 +1,13 @@
 """Old CGI scripts as programs: finds where one can be frozen, and copies it for that.
 
 The copy has the script's lines at their numbers. What stands above the freeze point runs once, at
-the build; so it must be what is the same for every request: imports, definitions, constants. From
-there on all is indented by a space, below a line that hands the process over to
-nativecgi/script.py.
+the build; so it must be the same for every request: imports, definitions, constants. Settings of
+sys.path and os.environ, and names for paths derived from __file__, run at the build and again in
+each process. From the freeze point on all lines are indented by a space, below a line that hands
+the process over to nativecgi/script.py.
+
+A script that ends by running a WSGI application, as `CGIHandler().run(app)` does, is frozen at that
+call, with the application made. The copy calls nativecgi/script.py in its place.
 """
 
 import ast
@@ -12,23 +16,18 @@ import re
 import sys
 import tokenize
 from collections.abc import Iterable, Iterator, Sequence
-from itertools import takewhile
 from pathlib import Path
 
 import msgspec
 
+import statements
+from statements import first_line
+
 # What a file tells of its interpreter and, by PEP 263, its encoding; and a flag for the former.
 _TOLD = re.compile(r"#!|[ \t\f]*#.*?coding[:=]")
 _UNBUFFERED = re.compile(r"#!.*python.* -[bBdEiIOPqsStvx]*u[bBdEiIOPqsStuvx]*(\s|$)")
+_SCRIPT = "__import__('nativecgi.script').script"
 
-# What is known to give the same whenever it is called with constants.
-_CALLS = frozenset(
-    "collections.namedtuple dict float frozenset int list os.path.join re.compile set "
-    "str.maketrans string.Template tuple".split()
-)
-_DECORATORS = frozenset(("classmethod", "property", "staticmethod"))
-# They are others in each process.
-_STREAMS = frozenset(("*", "executable", "stderr", "stdin", "stdout"))
 # cgi and cgitb are legacy-cgi's from Python 3.13 on.
 _STANDARD = sys.stdlib_module_names - {"__future__"} | {"cgi", "cgitb"}
 
@@ -42,6 +41,10 @@ class Copy(msgspec.Struct, frozen=True):
 
     source: str
     line: int  # the freeze point's
+    is_wsgi: bool = False  # whether it is frozen with its WSGI application made
+    below: int = 0  # the line of the first statement that each process runs; 0 if there is none
+    obstacle: int = 0  # the line for which a WSGI application is made in each process
+    late: tuple[str, ...] = ()  # modules, other than Python's own, that are imported below
 
 
 def name_of(path: Path) -> str:
@@ -49,10 +52,15 @@ def name_of(path: Path) -> str:
     return path.stem if path.suffix in (".cgi", ".py") else path.name
 
 
-def freezable(path: Path) -> Copy:
-    """The copy of the script `path`; raises ScriptError where it is none of Python 3."""
+def freezable(path: Path, warmup: Sequence[str] = (), modules: Sequence[str] = ()) -> Copy:
+    """The copy of the script `path`; raises ScriptError if it is not written in Python 3.
+
+    `warmup` are paths, each perhaps with a query, that a WSGI application answers before the
+    freeze. `modules` are imported before it: those that the script was seen to import later.
+    """
     # What is under the freeze point must not be nothing.
-    lines = [*_read(path).split("\n"), "", "pass"]
+    text = _read(path)
+    lines = [*text.split("\n"), "", "pass"]
     is_unbuffered = _UNBUFFERED.match(lines[0]) is not None
     lines[:2] = ["#" if _TOLD.match(line) else line for line in lines[:2]]
     source = "\n".join(lines)
@@ -61,14 +69,40 @@ def freezable(path: Path) -> Copy:
         starts = _logical_lines(source)
     except (SyntaxError, tokenize.TokenError) as error:
         raise ScriptError(f"{path}: {error}: is it of Python 2?") from None
-    line = _freeze_point(tree.body, len(lines))
-    modules = sorted(set(_imported(tree.body)))
-    arguments = ["globals()", *map(repr, modules), *(["unbuffered=True"] if is_unbuffered else [])]
-    lines[line - 1] = f"with __import__('nativecgi.script').script.process({', '.join(arguments)}):"
+    _refuse_another_interpreter(tree)
+    standard = sorted(set(_standard(tree.body)) - set(modules))
+    arguments = ["globals()", *map(repr, [*standard, *modules])]
+    served = statements.served(tree.body[:-1])
+    if served and not served.obstacle:
+        arguments += _named(settings=_source(served.settings), warmup=list(warmup), source=text)
+        return _with_application(lines, served, arguments)
+    line, settings = _freeze_point(tree.body, len(lines))
+    arguments += _named(settings=settings, unbuffered=is_unbuffered, source=text)
+    lines[line - 1] = f"with {_SCRIPT}.process({', '.join(arguments)}):"
     for start in starts:
         if start > line:
             lines[start - 1] = re.sub(r"^\f*", r"\g<0> ", lines[start - 1])
-    return Copy("\n".join(lines) + "\n", line)
+    below = [it for it in tree.body[:-1] if it.lineno > line]
+    late = dict.fromkeys(name for it in below for name in _imported(it))
+    return Copy(
+        "\n".join(lines) + "\n",
+        line,
+        below=first_line(below[0]) if below else 0,
+        obstacle=served.obstacle if served else 0,
+        late=tuple(name for name in late if not _is_standard(name) and name not in modules),
+    )
+
+
+def imported(source: str | bytes) -> set[str]:
+    """The names of the modules that Python source imports, anywhere in it, by a statement.
+
+    Some may be no modules: `from a import b` may mean the module a.b. Source that Python cannot
+    parse imports none.
+    """
+    try:
+        return set(_imported(ast.parse(source)))
+    except (SyntaxError, ValueError):
+        return set()
 
 
 def _read(path: Path) -> str:
@@ -94,27 +128,61 @@ def _logical_lines(source: str) -> set[int]:
     return {tokens[end].start[0] for end in ends if end < len(tokens)}
 
 
-def _freeze_point(body: Sequence[ast.stmt], last: int) -> int:
-    """The number of the empty line, or comment, at which a script is frozen.
+def _refuse_another_interpreter(tree: ast.Module) -> None:
+    """Refuse a script that starts itself again by the Python of an environment, say."""
+    for node in ast.walk(tree):
+        match node:
+            case ast.Call(ast.Attribute(ast.Name("os"), name), [interpreter, *arguments]) if (
+                name.startswith("exec") and ast.unparse(interpreter) != "sys.executable"
+            ):
+                if any(_names_script(argument) for argument in arguments):
+                    raise ScriptError(
+                        f"line {node.lineno} starts the script again by another Python, to which "
+                        "its program would be no script: remove it, and name the packages that it "
+                        "is for in a block '# /// script' (docs/scripts.md)"
+                    )
 
-    It is the last one above the first statement that may have to do with the request.
-    """
-    constants: set[str] = set()
-    harmless = len(list(takewhile(lambda it: _is_harmless(it, constants), body[:-1])))
-    ends = [0, *(it.end_lineno or last for it in body)]
-    begins = [_first_line(it) for it in body]
-    for number in range(harmless, _earliest(body) - 1, -1):
-        if begins[number] - 1 > ends[number]:
-            return begins[number] - 1
-    raise ScriptError(
-        f"it is to be frozen above line {begins[harmless]}, in a line that is empty or a comment: "
-        "add one there"
+
+def _names_script(argument: ast.expr) -> bool:
+    return any(
+        ast.unparse(node) in ("sys.argv", "__file__")
+        for node in ast.walk(argument)
+        if isinstance(node, ast.expr)
     )
 
 
-def _first_line(statement: ast.stmt) -> int:
-    decorators: list[ast.expr] = getattr(statement, "decorator_list", [])
-    return min([statement.lineno, *(it.lineno for it in decorators)])
+def _with_application(
+    lines: list[str], served: statements.Served, arguments: Sequence[str]
+) -> Copy:
+    """The copy in which nativecgi is given the application in place of its server."""
+    call = served.statement
+    first, last = call.lineno - 1, (call.end_lineno or call.lineno) - 1
+    # Columns are counted in bytes of UTF-8.
+    before = lines[first].encode()[: call.col_offset].decode()
+    behind = lines[last].encode()[call.end_col_offset :].decode()
+    application = ast.unparse(served.application)
+    told = f"{before}{_SCRIPT}.answer({application}, {', '.join(arguments)}){behind}"
+    lines[first : last + 1] = [told, *[""] * (last - first)]
+    return Copy("\n".join(lines) + "\n", call.lineno, is_wsgi=True)
+
+
+def _freeze_point(body: Sequence[ast.stmt], last: int) -> tuple[int, str]:
+    """The number of the empty line, or comment, at which a script is frozen.
+
+    It is the last one above the first statement that may have to do with the request. Returns
+    also the source of the settings above it.
+    """
+    above = statements.above(body[:-1])
+    ends = [0, *(it.end_lineno or last for it in body)]
+    begins = [first_line(it) for it in body]
+    for number in range(above.count, _earliest(body) - 1, -1):
+        if begins[number] - 1 > ends[number]:
+            line = begins[number] - 1
+            return line, _source(it for it in above.settings if it.lineno < line)
+    raise ScriptError(
+        f"it is to be frozen above line {begins[above.count]}, in a line that is empty or a "
+        "comment: add one there"
+    )
 
 
 def _earliest(body: Sequence[ast.stmt]) -> int:
@@ -132,123 +200,23 @@ def _is_docstring(it: ast.stmt) -> bool:
     return isinstance(it, ast.Expr) and isinstance(it.value, ast.Constant)
 
 
-def _is_harmless(it: ast.stmt, constants: set[str]) -> bool:
-    """Whether a statement does the same at the build as it would do in each process.
-
-    `constants` are the names of those there are so far, to which its own are added.
-    """
-    match it:
-        case ast.Import() | ast.Pass() | ast.Expr(ast.Constant()):
-            return True
-        case ast.Expr(ast.Call(function, arguments, keywords)):
-            # It holds the standard output there is, which is set right (nativecgi/script.py).
-            return ast.unparse(function) == "cgitb.enable" and _are_constant(
-                [*arguments, *(keyword.value for keyword in keywords)], constants
-            )
-        case ast.ImportFrom(module, names):
-            return module != "sys" or not _STREAMS & {name.name for name in names}
-        case ast.Assign(targets, value):
-            return _is_constant(value, constants) and all(_add(it, constants) for it in targets)
-        case ast.AnnAssign(target, annotation, value):
-            is_constant = value is None or _is_constant(value, constants)
-            return is_constant and _is_type(annotation) and _add(target, constants)
-        case ast.AugAssign(ast.Name(name), _, value):
-            return name in constants and _is_constant(value, constants)
-        case ast.FunctionDef() | ast.AsyncFunctionDef():
-            constants.discard(it.name)
-            return _is_harmless_function(it, constants)
-        case ast.ClassDef(name, bases, [], body, decorators):
-            constants.discard(name)
-            own = set(constants)
-            return (
-                not decorators
-                and all(map(_is_type, bases))
-                and all(_is_harmless(part, own) for part in body)
-            )
-        case ast.If(ast.Name("TYPE_CHECKING") | ast.Attribute(attr="TYPE_CHECKING"), _, orelse):
-            return all(_is_harmless(part, constants) for part in orelse)
-        case ast.Try(body, handlers, orelse, finalbody):
-            types = [handler.type for handler in handlers if handler.type]
-            parts = [*body, *(part for it in handlers for part in it.body), *orelse, *finalbody]
-            return all(map(_is_type, types)) and all(_is_harmless(it, constants) for it in parts)
-    return False
+def _source(settings: Iterable[ast.stmt]) -> str:
+    return "\n".join(map(ast.unparse, settings))
 
 
-def _is_harmless_function(it: ast.FunctionDef | ast.AsyncFunctionDef, constants: set[str]) -> bool:
-    arguments = it.args
-    defaults = [*arguments.defaults, *filter(None, arguments.kw_defaults)]
-    everything = [*arguments.posonlyargs, *arguments.args, *arguments.kwonlyargs]
-    everything += filter(None, (arguments.vararg, arguments.kwarg))
-    annotations = [it.returns, *(argument.annotation for argument in everything)]
-    return (
-        _are_constant(defaults, constants)
-        and all(map(_is_type, filter(None, annotations)))
-        and all(isinstance(d, ast.Name) and d.id in _DECORATORS for d in it.decorator_list)
-    )
+def _named(**arguments: object) -> list[str]:
+    """Arguments as they are written, but for those that are empty."""
+    return [f"{name}={value!r}" for name, value in arguments.items() if value]
 
 
-def _add(target: ast.expr, constants: set[str]) -> bool:
-    """Note a constant's names; returns whether that is all that is assigned to."""
-    parts = target.elts if isinstance(target, ast.Tuple | ast.List) else [target]
-    names = {it.id for it in parts if isinstance(it, ast.Name)}
-    constants |= names
-    return len(names) == len(parts)
-
-
-def _is_constant(it: ast.expr | None, constants: set[str]) -> bool:
-    """Whether an expression is made of constants alone."""
-    match it:
-        case None | ast.Constant():
-            return True
-        case ast.Name(name):
-            return name in constants
-        case ast.Tuple(elts) | ast.List(elts) | ast.Set(elts) | ast.JoinedStr(elts):
-            parts: list[ast.expr | None] = [*elts]
-        case ast.Dict(keys, values):
-            parts = [*keys, *values]
-        case ast.UnaryOp(_, operand):
-            parts = [operand]
-        case ast.BinOp(left, _, right):
-            parts = [left, right]
-        case ast.FormattedValue(value, _, format_spec):
-            parts = [value, format_spec]
-        case ast.Lambda(arguments):
-            parts = [*arguments.defaults, *arguments.kw_defaults]
-        case ast.Call(function, arguments, keywords):
-            if not _is_known(function, constants):
-                return False
-            parts = [*arguments, *(keyword.value for keyword in keywords)]
-        case _:
-            return False
-    return _are_constant(parts, constants)
-
-
-def _are_constant(parts: Iterable[ast.expr | None], constants: set[str]) -> bool:
-    return all(_is_constant(part, constants) for part in parts)
-
-
-def _is_known(function: ast.expr, constants: set[str]) -> bool:
-    if isinstance(function, ast.Attribute) and isinstance(function.value, ast.Constant):
-        return True  # a method of a string, such as "a b c".split
-    name = ast.unparse(function)
-    return name in _CALLS and name.partition(".")[0] not in constants
-
-
-def _is_type(it: ast.expr) -> bool:
-    """Whether an expression is a class's name, or of the forms that annotations have."""
-    parts = (ast.Name, ast.Attribute, ast.Subscript, ast.Constant, ast.Tuple, ast.List, ast.BinOp)
-    kinds = (*parts, ast.expr_context, ast.operator)
-    return all(isinstance(node, kinds) for node in ast.walk(it))
-
-
-def _imported(body: Sequence[ast.stmt]) -> Iterator[str]:
+def _standard(body: Sequence[ast.stmt]) -> Iterator[str]:
     """The modules of the standard library that are imported anywhere, and what could be ones."""
-    for node in (node for it in body for node in ast.walk(it)):
-        match node:
-            case ast.Import(names):
-                modules = [alias.name for alias in names]
-            case ast.ImportFrom(str(module), names, 0):
-                modules = [module, *(f"{module}.{it.name}" for it in names if it.name != "*")]
-            case _:
-                continue
-        yield from (name for name in modules if name.partition(".")[0] in _STANDARD)
+    return (name for it in body for name in _imported(it) if _is_standard(name))
+
+
+def _imported(tree: ast.AST) -> Iterator[str]:
+    return (name for node in ast.walk(tree) for name in statements.modules(node))
+
+
+def _is_standard(name: str) -> bool:
+    return name.partition(".")[0] in _STANDARD

@@ -44,11 +44,25 @@ class EnvironmentFailed(Exception):
     """What an app requires cannot be read, had or met, and why."""
 
 
+class Section(msgspec.Struct, frozen=True):
+    """What a script's file says for its build (project.py), in a table [tool.nativecgi]."""
+
+    data: list[str] = []  # files and folders beside it that go into its program
+    tries: list[str] = msgspec.field(default_factory=list, name="try")  # paths to ask it for
+
+
+class Tools(msgspec.Struct, frozen=True):
+    """What the app's file says to tools."""
+
+    nativecgi: Section = Section()
+
+
 class Metadata(msgspec.Struct, frozen=True, rename="kebab"):
     """What the app's file says of it; of PEP 723 all else is for other tools."""
 
     dependencies: list[str] = []
     requires_python: str = ""
+    tool: Tools = Tools()
 
 
 class Environment(msgspec.Struct, frozen=True):
@@ -69,6 +83,10 @@ class Environment(msgspec.Struct, frozen=True):
         folder = _packages(self.prefix)
         found = folder.glob("*.dist-info/*") if self.made_from else ()
         return [(it, it.relative_to(folder)) for it in sorted(found) if it.name in _METADATA]
+
+    def packages(self) -> Path:
+        """The folder that these are in."""
+        return _packages(self.prefix)
 
     def top_level(self) -> set[str]:
         """The names of the modules and packages that these have; none in the build's own."""

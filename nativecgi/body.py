@@ -65,6 +65,11 @@ class BodyReader(io.RawIOBase):
         self._left -= count
         return count
 
+    @property
+    def left(self) -> int:
+        """How many bytes are left as far as is known."""
+        return self._left
+
     def drain(self, limit: int) -> None:
         """Read on and forget, up to `limit` bytes, what the handler left unread."""
         self._is_drained = True

@@ -93,13 +93,13 @@ def failed(failure: BaseException, env: Mapping[str, str]) -> bytes | Streamed:
     return encode(_error_page(failure, text, env), omit_body=omit_body, nph=nph)
 
 
-def drain(raw: BodyReader) -> None:
-    """Forget what is left of a body.
+def drain(raw: BodyReader, limit: int = DRAIN_LIMIT) -> None:
+    """Forget what is left of a body, up to `limit` bytes.
 
     Apache's mod_cgid and fcgiwrap lose the answer of a program that leaves input unread.
     """
     with suppress(OSError):
-        raw.drain(DRAIN_LIMIT)
+        raw.drain(min(limit, DRAIN_LIMIT))
 
 
 def log(text: str) -> None:

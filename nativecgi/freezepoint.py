@@ -21,7 +21,9 @@ from nativecgi.immortal import immortalize
 from nativecgi.letterbox import Letterbox, memory
 from nativecgi.memory import fill_pools
 from nativecgi.packagedata import keep_data
+from nativecgi.quitters import define_quitters
 from nativecgi.renewal import Renewal, forget, renewals, unrehearsed
+from nativecgi.selfstart import guard, refuse_to_interpret
 from nativecgi.streams import FIFO, flush_streams, occupy_closed, renew_streams
 from nativecgi.threads import show_threads
 
@@ -36,6 +38,7 @@ _letterbox = Letterbox(memory)
 _renewals: list[Renewal] = []
 _unrehearsed: list[Renewal] = []
 
+define_quitters()
 if _VARIABLE in os.environ:
     watch()
     if os.environ.pop(openings.VARIABLE, None):
@@ -57,12 +60,16 @@ def reach(prepare: Callable[[], Callable[[], object]]) -> MutableMapping[str, st
         run_before_freeze()
         occupy_closed()
         arm()
+        if "__compiled__" in globals() and len(sys.argv) > 1:
+            refuse_to_interpret()
         return dict(os.environ)
     _get_ready(bytes.fromhex(os.environ.pop(_VARIABLE)), prepare)
     signal.raise_signal(_STOP)
     env = _renewed()
     for renew in _unrehearsed:
         renew()
+    if len(sys.argv) > 1:  # servers give a program none, as a rule
+        refuse_to_interpret()
     return env
 
 
@@ -75,6 +82,7 @@ def _get_ready(token: bytes, prepare: Callable[[], Callable[[], object]]) -> Non
     keep_data()
     show_threads()
     openings.show_openings()
+    guard()
     forget()
     _renewals.extend(renewals())
     _unrehearsed.extend(unrehearsed())

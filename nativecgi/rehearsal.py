@@ -108,13 +108,18 @@ def _scene(handler: Handler, request: WarmUp) -> Scene:
         env = {**SERVER, "REQUEST_URI": uri, **request.env, **length}
         env.pop("HTTP_PROXY", None)  # no handler sees that (process.forget_proxy)
         return Scene(handler, env, body)
+    return Scene(handler, get_environment(request))
+
+
+def get_environment(request: str) -> dict[str, str]:
+    """What a server says of a browser's GET request for a path, perhaps with a query."""
     path, _, query = request.partition("?")
-    env = {
+    return {
+        **SERVER,
         "PATH_INFO": unquote(path, errors="surrogateescape"),
         "QUERY_STRING": query,
         "REQUEST_URI": SERVER["SCRIPT_NAME"] + request,
     }
-    return Scene(handler, {**SERVER, **env})
 
 
 def _is_get(scene: Scene) -> bool:

@@ -3,20 +3,23 @@
 The build puts all that follows the script's imports and definitions under
 `with nativecgi.script.process(globals()):`. There the program is frozen; each process goes on
 from there, with the standard streams as Python has them, and ends there.
+
+A script that runs a WSGI application calls `nativecgi.script.answer(app, globals())` instead.
 """
 
 import _io
 import gc
 import io
+import linecache
 import locale
 import os
 import sys
 import traceback
-from collections.abc import Callable, Iterator, Mapping, MutableMapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, MutableMapping
 from contextlib import contextmanager, suppress
 from importlib import import_module
-from types import TracebackType
-from typing import Any, NoReturn
+from types import CodeType, TracebackType
+from typing import TYPE_CHECKING, Any, NoReturn
 
 from nativecgi.body import BodyReader, IncompleteBodyError
 from nativecgi.cgi import drain, failed, log, report
@@ -26,14 +29,21 @@ from nativecgi.freezepoint import reach
 from nativecgi.hooks import run_after_thaw
 from nativecgi.letterbox import ANSWER, BEGUN
 from nativecgi.letterbox import memory as letterbox
-from nativecgi.process import finish, forget_proxy
-from nativecgi.request import content_length
+from nativecgi.process import finish, forget_proxy, serve
+from nativecgi.rehearsal import WarmUp, prepare
+from nativecgi.request import Request, content_length
+from nativecgi.response import Response, text
 from nativecgi.send import DisconnectedError, write
-from nativecgi.streams import flush_streams
+from nativecgi.streams import call_it, flush_streams
+from nativecgi.wsgi import from_wsgi
+
+if TYPE_CHECKING:
+    from wsgiref.types import WSGIApplication
 
 # Where it is set a process runs no script, but what most scripts do: a build must not have effects.
 _TRIAL = "NATIVECGI_TRIAL"
 _STDIN, _STDOUT = 0, 1
+_PIECE = 64 * 1024  # bytes that are read and forgotten at a time
 # What a module imports when it is used; not every Python has all of them.
 _DATABASES = ("dbm.sqlite3", "dbm.gnu", "dbm.ndbm", "dbm.dumb")
 _IMPORTED_LATER = {"dbm": _DATABASES, "shelve": _DATABASES}
@@ -57,22 +67,32 @@ _POST_PARTS = {
 class process:  # noqa: N801  # written like a function
     """The process of a script, whose `namespace` is its module's: a context manager.
 
-    The freeze point is where the context is entered. `modules` are imported before it: modules of
-    the standard library that the script imports later. With `unbuffered` standard output is as by
-    `python -u`.
+    The freeze point is where the context is entered. `modules` are imported before it: modules
+    that the script imports later. `settings` is Python source that each process runs first, in
+    `namespace`. With `unbuffered` standard output is as by `python -u`. `source` is the script, to
+    be shown in tracebacks and by `inspect`.
 
     The context is not left: the process ends with it, as the interpreter would end it. Where
     the script has raised something before any output, the answer is a page of status 500.
     """
 
-    def __init__(self, namespace: dict[str, Any], *modules: str, unbuffered: bool = False) -> None:
+    def __init__(
+        self,
+        namespace: dict[str, Any],
+        *modules: str,
+        settings: str = "",
+        unbuffered: bool = False,
+        source: str = "",
+    ) -> None:
         self._namespace = namespace
         self._modules = modules
+        self._place = _Place(namespace, settings, source)
         self._before = dict(namespace)
         self._env: MutableMapping[str, str] = {}
         self._output = _output()
         self._stdout = _text(self._output, unbuffered)
         self._body: _Body | None = None
+        self._read_before = _bytes_read()  # by the interpreter, as it starts
         if getattr(sys.excepthook, "file", ...) is sys.stdout:  # cgitb's
             sys.excepthook.file = self._stdout  # type: ignore[attr-defined]
 
@@ -101,11 +121,8 @@ class process:  # noqa: N801  # written like a function
         os._exit(self._end() or status)
 
     def _prepare(self) -> Callable[[], None]:
-        later = (name for module in self._modules for name in _IMPORTED_LATER.get(module, ()))
-        for name in (*self._modules, *later):
-            # The script will see by itself that a module is not there, or fails.
-            with suppress(Exception):
-                import_module(name)
+        self._read_before = 0  # a frozen process reads nothing
+        _import(self._modules)
         # All text is in UTF-8, whatever the process's locale: as in UTF-8 mode (PEP 540).
         locale.getpreferredencoding = lambda do_setlocale=True: "utf-8"  # noqa: ARG005
         return self._rehearse
@@ -123,8 +140,7 @@ class process:  # noqa: N801  # written like a function
         """Have the streams, and what else a script expects, belong to this process."""
         forget_proxy(self._env)
         self._output.has_begun = False
-        if sys.argv:
-            self._namespace["__file__"] = os.path.abspath(sys.argv[0])
+        self._place.renew()
         if sys.stdout is not None:
             if os.isatty(_STDOUT):
                 self._stdout.reconfigure(line_buffering=True)
@@ -132,11 +148,12 @@ class process:  # noqa: N801  # written like a function
             sys.stdout = sys.__stdout__ = self._stdout  # type: ignore[misc]
         self._body = None
         length = _length(self._env)
-        if length and sys.stdin is not None:
-            self._body = _Body(_STDIN, length)
+        if length != 0 and sys.stdin is not None:
+            self._body = _Body(length, self._read_before)
             sys.stdin = sys.__stdin__ = io.TextIOWrapper(  # type: ignore[misc]
-                io.BufferedReader(self._body), "utf-8", "surrogateescape"
+                io.BufferedReader(self._body), "utf-8", "surrogateescape", "\n"
             )
+            call_it(sys.stdin, "stdin", "r")
 
     def _judge(self, failure: BaseException | None) -> int:
         """Report what a script has raised; returns the exit status."""
@@ -162,7 +179,7 @@ class process:  # noqa: N801  # written like a function
         output = failed(failure, self._env)
         letterbox[ANSWER] = BEGUN
         if self._body:
-            drain(self._body)
+            self._body.drain()
         if isinstance(output, bytes):
             with suppress(DisconnectedError):
                 write(output, _STDOUT)
@@ -175,7 +192,7 @@ class process:  # noqa: N801  # written like a function
         gc.collect()
         _flush_files()
         if self._body:
-            drain(self._body)
+            self._body.drain()
         flush_streams()
         return 0 if self._flush() else 1
 
@@ -191,6 +208,82 @@ class process:  # noqa: N801  # written like a function
         return True
 
 
+def answer(
+    app: "WSGIApplication",
+    namespace: dict[str, Any],
+    *modules: str,
+    settings: str = "",
+    warmup: Iterable[WarmUp] = (),
+    source: str = "",
+) -> NoReturn:
+    """Answer the one request of this process with a WSGI application, and end the process.
+
+    The freeze point is here. `modules`, `settings` and `source` are as for `process`, and `warmup`
+    is as for `nativecgi.run`.
+    """
+    place = _Place(namespace, settings, source)
+    handler = from_wsgi(app)
+
+    def prepared() -> Callable[[], None]:
+        _import(modules)
+        return prepare(handler, warmup)
+
+    env = reach(prepared)
+    place.renew()
+    if settings:  # they may set what the application looks for
+        env = dict(os.environ)
+    serve(_imitate_application if _TRIAL in env else handler, env)
+
+
+class _Source:
+    """The loader of a script's module (PEP 302), which has its source for whoever shows that."""
+
+    def __init__(self, loader: object, source: str) -> None:
+        self._loader = loader
+        self._source = source
+
+    def get_source(self, _name: str) -> str:
+        return self._source
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._loader, name)
+
+
+class _Place:
+    """Where a script is, and what it derives from that: each process is in another place."""
+
+    def __init__(self, namespace: dict[str, Any], settings: str, source: str) -> None:
+        self._namespace = namespace
+        if source:
+            namespace["__loader__"] = _Source(namespace.get("__loader__"), source)
+        self._source = source
+        self._lines = source.splitlines(keepends=True)
+        self._settings: CodeType | None = None
+        if settings:
+            self._settings = compile(settings, namespace.get("__file__", "settings"), "exec")
+        self._path = list(sys.path)
+
+    def renew(self) -> None:
+        """Set __file__ and sys.path as Python does, and run the settings."""
+        program = os.path.abspath(sys.argv[0]) if sys.argv else ""
+        if program:
+            self._namespace["__file__"] = program
+            sys.path[:] = [os.path.dirname(program), *self._path]
+            if self._source:  # the file of that name has none
+                linecache.cache[program] = (len(self._source), None, self._lines, program)
+        if self._settings:
+            exec(self._settings, self._namespace)
+
+
+def _import(modules: Iterable[str]) -> None:
+    modules = tuple(modules)
+    later = (name for module in modules for name in _IMPORTED_LATER.get(module, ()))
+    for name in (*modules, *later):
+        # The script will see by itself that a module is not there, or fails.
+        with suppress(Exception):
+            import_module(name)
+
+
 class _Output(io.FileIO):
     """Standard output, which knows whether there has been any."""
 
@@ -202,17 +295,68 @@ class _Output(io.FileIO):
         return super().write(data)
 
 
-class _Body(BodyReader):
-    """A request's body as standard input: where it ends early it ends."""
+class _Body(io.FileIO):
+    """A request's body as standard input: it ends where CONTENT_LENGTH says, or earlier.
 
-    def fileno(self) -> int:
-        return _STDIN
+    Without a `length` it ends where the input does.
+    """
+
+    def __init__(self, length: int | None, read_before: int) -> None:
+        super().__init__(_STDIN, closefd=False)
+        self._length = length
+        self._read_before = read_before  # bytes, and none of them the body's
+        self._rest = BodyReader(_STDIN, length)
+
+    # A file would read on behind the body; what rests on `readinto` does not.
+    read = io.RawIOBase.read  # type: ignore[assignment]
+    readall = io.RawIOBase.readall
 
     def readinto(self, buffer: bytearray | memoryview) -> int:  # type: ignore[override]
         try:
-            return super().readinto(buffer)
+            return self._rest.readinto(buffer)
         except IncompleteBodyError:
             return 0
+
+    def seekable(self) -> bool:
+        return False
+
+    def drain(self) -> None:
+        """Read and forget what has not been read.
+
+        The script may have read the descriptor itself, or had a child process do so. Then there is
+        nothing more to come, and a server may keep the input open. So this waits only for what
+        cannot have been read by anybody.
+        """
+        if self._length is None:
+            drain(self._rest)
+        elif self._rest.left:
+            drain(self._rest, max(0, self._length - _bytes_read() + self._read_before))
+            while self._rest.left and _has_input():
+                before = self._rest.left
+                drain(self._rest, _PIECE)
+                if self._rest.left == before:
+                    break
+
+
+def _bytes_read() -> int:
+    """How many bytes this process and its children that have ended have read, from anywhere.
+
+    0 where the kernel does not tell (proc(5), /proc/pid/io).
+    """
+    try:
+        with open("/proc/self/io", "rb", buffering=0) as file:
+            return int(file.read().split()[1])
+    except (OSError, IndexError):
+        return 0
+
+
+def _has_input() -> bool:
+    import select  # in some Pythons it is a file of its own, which few scripts need
+
+    try:
+        return bool(select.select([_STDIN], [], [], 0)[0])
+    except OSError:  # it is closed
+        return False
 
 
 def _output() -> _Output:
@@ -223,20 +367,24 @@ def _output() -> _Output:
 
 def _text(output: io.FileIO, unbuffered: bool) -> io.TextIOWrapper:
     """As create_stdio in CPython's Python/pylifecycle.c makes standard output."""
-    return io.TextIOWrapper(
+    stream = io.TextIOWrapper(
         output if unbuffered else io.BufferedWriter(output),
         encoding="utf-8",
         errors="surrogateescape",
         newline="\n",
         write_through=unbuffered,
     )
+    call_it(stream, "stdout", "w")
+    return stream
 
 
 def _length(env: Mapping[str, str]) -> int | None:
+    """How long the body is: None to the end of the input, 0 if standard input may stay as it is."""
     try:
         return content_length(env)
     except HTTPError:
-        return None
+        # Apache ends the input with the body in any transfer coding.
+        return 0 if env.get("CONTENT_LENGTH") else None
 
 
 def _exit_status(code: object) -> int:
@@ -277,6 +425,11 @@ def _imitate_script() -> None:
             cgi.FieldStorage(io.BytesIO(_PARTS), environ=_POST_PARTS).getvalue("name", "")
     sys.stdout.write("Status: 200 OK\nContent-Type: text/plain; charset=utf-8\n\n")
     sys.stdout.write("Hello\n")
+
+
+def _imitate_application(_request: Request) -> Response:
+    """In a trial, what most applications answer."""
+    return text("Hello\n")
 
 
 @contextmanager

@@ -3,7 +3,7 @@
 import io
 import os
 import sys
-from typing import TextIO
+from typing import Any, TextIO
 
 # File types as in st_mode, less the twelve bits below (inode(7)).
 FIFO, CHARACTER_DEVICE, REGULAR, SOCKET = 1, 2, 8, 12
@@ -61,6 +61,13 @@ def keep_stdout() -> int:
     return answer
 
 
+def call_it(stream: io.TextIOWrapper, name: str, mode: str) -> None:
+    """Give a standard stream the name and the mode that Python gives it, such as "<stdin>"."""
+    raw: Any = getattr(stream.buffer, "raw", stream.buffer)
+    raw.name = f"<{name}>"
+    stream.mode = mode  # type: ignore[misc]
+
+
 def flush_streams() -> None:
     """Write out what is buffered, as far as there is anyone to take it."""
     for stream in (sys.stdout,) if sys.stdout is sys.stderr else (sys.stdout, sys.stderr):
@@ -78,10 +85,11 @@ def _opened(descriptor: int, name: str, mode: str) -> TextIO:
         mode,
         encoding="utf-8",
         errors="backslashreplace" if name == "stderr" else "surrogateescape",
-        newline="\n" if mode == "w" else None,
+        newline="\n",
         closefd=False,
     )
     assert isinstance(stream, io.TextIOWrapper)
+    call_it(stream, name, mode)
     if mode == "w":
         stream.reconfigure(line_buffering=name == "stderr" or os.isatty(descriptor))
     return stream

@@ -19,6 +19,7 @@ import build
 import sources
 from environments import OWN, Environment
 from packing import LIST
+from project import Seen
 from tests.test_environments import make_wheel, requiring
 
 ROOT = Path(build.__file__).parent
@@ -336,7 +337,7 @@ def test_an_edited_script_is_built_again(build_apps: Builder, tmp_path: Path) ->
         stages = [line.removeprefix("edited: ") for line in lines if line.startswith("edited: ")]
         program = tmp_path / "out" / "edited"
         answer = subprocess.run([program], env={"REQUEST_METHOD": "GET"}, stdout=-1, check=True)
-        return stages[1:-1], answer.stdout.decode().splitlines()[-1]
+        return stages[: stages.index("done")], answer.stdout.decode().splitlines()[-1]
 
     compiling = ["rehearsing", "compiling", "freezing", "trying"]
     assert built()[1] == "costs 7"
@@ -447,13 +448,143 @@ def test_a_script_is_rehearsed_and_tried_without_its_effects(tmp_path: Path) -> 
     write(tmp_path / "beside.py", "")
     work.mkdir()
     app = build.App("x", script, is_script=True)
-    build._copy_script(app, work, print)
+    build._copy_script(app, work)
     command = build._plain_command(app, work, OWN, work / "imported")
     build._freeze(command, tmp_path / "x")
     build._try(tmp_path / "x", app.trial)
     assert not effect.exists()
     subprocess.run([tmp_path / "x"], env={"REQUEST_METHOD": "GET"}, check=True)
     assert effect.exists()
+
+
+def script_app(tmp_path: Path, source: str, *tries: str) -> build.App:
+    return build.App("x", write(tmp_path / "x.cgi", source), is_script=True, tries=tries)
+
+
+def rehearsed(app: build.App, tmp_path: Path) -> build.Rehearsed:
+    work = tmp_path / "work"
+    work.mkdir(exist_ok=True)
+    build._copy_script(app, work)
+    return build._rehearse(app, work, OWN)
+
+
+def test_what_a_script_adds_to_its_path_is_known_from_its_rehearsal(tmp_path: Path) -> None:
+    source = """import os, sys
+sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "lib"))
+import shop
+
+print()
+"""
+    write(tmp_path / "lib" / "shop.py", "")
+    app = script_app(tmp_path, source)
+    seen = rehearsed(app, tmp_path).seen
+    assert seen.folders == [str(tmp_path / "lib")]
+    assert build._project(app, seen).modules == ["shop"]
+
+
+def test_a_script_s_own_package_may_be_imported_by_a_string(tmp_path: Path) -> None:
+    source = "import os\nimport beside\n\nprint()\n"
+    write(tmp_path / "beside.py", "import importlib\nimportlib.import_module('shop.' + 'urls')\n")
+    write(tmp_path / "shop" / "__init__.py", "")
+    write(tmp_path / "shop" / "urls.py", "")
+    app = script_app(tmp_path, source)
+    assert build._project(app, rehearsed(app, tmp_path).seen).packages == ["shop"]
+
+
+def test_a_script_that_is_tried_tells_what_it_imports(tmp_path: Path) -> None:
+    source = """import os
+
+print("Content-Type: text/plain\\n")
+if os.environ["PATH_INFO"] == "/list":
+    __import__("shop")
+"""
+    write(tmp_path / "shop.py", "import colorsys\n")
+    assert "shop" not in rehearsed(script_app(tmp_path, source), tmp_path).seen.imported
+    app = script_app(tmp_path, source, "/", "/list")
+    seen = rehearsed(app, tmp_path).seen
+    assert "shop" in seen.imported
+    assert sorted(seen.late) == ["colorsys", "shop"]
+    assert ", 'shop'" in (tmp_path / "work" / "script" / "x.cgi").read_text()
+
+
+def test_a_script_is_tried_where_it_lies_as_a_server_would(tmp_path: Path) -> None:
+    source = """import os
+
+assert os.getcwd() == os.path.dirname(__file__) and os.environ["QUERY_STRING"] == "a=b"
+open("tried", "w")
+"""
+    rehearsed(script_app(tmp_path, source, "/?a=b"), tmp_path)
+    assert (tmp_path / "tried").exists()
+
+
+@pytest.mark.parametrize(
+    ("source", "reason"),
+    [
+        ("import os\n\n1 / 0\n", "ZeroDivisionError"),
+        ("import os\n\nprint('Status: 500 No\\n')\n", "failed"),
+    ],
+)
+def test_a_script_that_fails_as_it_is_tried_is_not_built(
+    tmp_path: Path, source: str, reason: str
+) -> None:
+    app = script_app(tmp_path, source, "/")
+    with pytest.raises(build.BuildError, match=f"tried with '/', and failed:[^$]*{reason}|failed"):
+        rehearsed(app, tmp_path)
+
+
+def test_a_script_may_say_itself_what_it_is_tried_with_and_what_data_it_has(
+    tmp_path: Path,
+) -> None:
+    block = '# /// script\n# [tool.nativecgi]\n# try = ["/a"]\n# data = ["names.txt"]\n# ///\n'
+    write(tmp_path / "names.txt", "")
+    app = script_app(tmp_path, f"{block}import os\n\nopen(os.environ['PATH_INFO'][1:], 'w')\n")
+    project = build._project(app, rehearsed(app, tmp_path).seen)
+    assert (tmp_path / "a").exists()
+    assert project.data == [(tmp_path / "names.txt", Path("names.txt"))]
+
+
+def test_new_data_of_a_script_is_noticed(tmp_path: Path) -> None:
+    app = script_app(tmp_path, "import shop\n\nprint()\n")
+    write(tmp_path / "shop" / "__init__.py", "")
+    wanted = build.Wanted(tmp_path, freeze=False)
+    compiled = compiled_as_now(app, tmp_path, wanted)
+    assert build._is_current(compiled, app, tmp_path, wanted, OWN)
+    write(tmp_path / "shop" / "page.html", "")
+    assert not build._is_current(compiled, app, tmp_path, wanted, OWN)
+
+
+WSGI = """from wsgiref.handlers import CGIHandler
+
+def app(environ, start_response):
+    start_response("200 OK", [("Content-Type", "text/plain")])
+    return [environ["PATH_INFO"].encode()]
+
+CGIHandler().run(app)
+"""
+
+
+def test_a_wsgi_script_is_tried_with_a_page_of_its_warm_up(tmp_path: Path) -> None:
+    assert rehearsed(script_app(tmp_path, WSGI), tmp_path).trial == {}
+    trial = rehearsed(script_app(tmp_path, WSGI, "/a?b=c"), tmp_path).trial
+    assert (trial["PATH_INFO"], trial["QUERY_STRING"]) == ("/a", "b=c")
+
+
+def test_the_build_says_where_a_script_is_frozen_and_what_is_late(tmp_path: Path) -> None:
+    def notes(source: str, *tries: str) -> list[str]:
+        app, seen = script_app(tmp_path, source, *tries), Seen()
+        return list(build._notes(app, seen))
+
+    assert notes("import os\n\nimport shop.a\nprint()\n") == [
+        "frozen at line 2, above line 3, which each process runs first",
+        "each process may import shop.a: with --try /, the build does that",
+    ]
+    assert notes("import os\n\n") == ["frozen at line 4"]
+    slow = "import app\n\na = app.make()\nb = open('key')\nCGIHandler().run(a)\n"
+    assert notes(slow)[1] == "its WSGI application is made in each process, because of line 4"
+    assert notes(WSGI, "/") == ["frozen at line 7, with its WSGI application made"]
+    assert notes(WSGI)[1:] == [
+        "no page was tried, as --try / does: what a request imports, each one imports"
+    ]
 
 
 def test_what_an_app_imports_by_a_string_is_known_from_its_rehearsal(tmp_path: Path) -> None:

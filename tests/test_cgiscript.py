@@ -100,7 +100,14 @@ print()
         "from sys import stdout",
         "from sys import *",
         "os.umask(0)",
-        "sys.path.insert(0, 'lib')",
+        "sys.path.insert(0, argv[1])",
+        "sys.path.remove('lib')",
+        "os.environ['HOME'] = home()",
+        "A = os.path.join(__file__, environ['X'])",
+        "A = os.listdir(os.path.dirname(__file__))",
+        "A = __file__ + time.strftime('%Y')",
+        "if os.path.exists('lib'): sys.path.insert(0, 'lib')",
+        "if 'lib' not in sys.path: print()",
         "cgitb.enable(logdir=os.environ['LOGS'])",
         "def f(now=time.time()): pass",
         "def f(*, out=sys.stdout): pass",
@@ -137,6 +144,207 @@ def test_what_may_have_to_do_with_the_request_in_some_lines(script: Path, source
     assert cgiscript.freezable(script).line == 2
 
 
+# --- settings ---
+
+
+@pytest.mark.parametrize(
+    "statement",
+    [
+        "sys.path.insert(0, 'lib')",
+        "sys.path.append(os.path.join(os.path.dirname(os.path.abspath(__file__)), 'lib'))",
+        "sys.path[0:0] = ['a', 'b']",
+        "sys.path = ['a'] + sys.path",
+        "sys.path += ['a']",
+        "site.addsitedir('/home/ann/site-packages')",
+        "A = os.path.dirname(__file__); sys.path.insert(0, A)",
+        "A = Path(__file__).resolve().parent.parent / 'lib'; sys.path.insert(0, str(A))",
+        "A = 'lib'; sys.path.insert(0, A)",
+        "os.environ.setdefault('DJANGO_SETTINGS_MODULE', 'mysite.settings')",
+        "os.environ['TRAC_ENV'] = '/srv/trac'",
+        "os.environ['EGGS'] = os.path.dirname(__file__) + '/eggs'",
+        "os.environ.update({'A': 'b'}, C='d')",
+        "if 'lib' not in sys.path: sys.path.insert(0, 'lib')",
+        "for A in ('a', 'b'): sys.path.append(A)",
+    ],
+)
+def test_settings_run_at_the_build_and_in_each_process(script: Path, statement: str) -> None:
+    script.write_text(f"import os, sys\n{statement}\nimport app\n\nprint()\n")
+    copy = cgiscript.freezable(script)
+    assert copy.line == 4
+    assert settings_of(copy.source) == ast.unparse(ast.parse(statement)).replace("A = 'lib'\n", "")
+
+
+def test_only_the_settings_above_the_freeze_point_are_set_again(script: Path) -> None:
+    script.write_text("\nimport sys\nsys.path.append('a')\n\nsys.path.append('b')\nprint()\n")
+    assert settings_of(cgiscript.freezable(script).source) == "sys.path.append('a')"
+
+
+def test_what_is_made_from_a_path_is_a_process_s_own(script: Path) -> None:
+    """It differs from the build's: the program lies elsewhere."""
+    assert frozen_at(script, "A = dirname(__file__)\ndef f(a=A): pass\nB = 1\n") == 2
+
+
+def settings_of(source: str) -> str | None:
+    """What each process is told to run first."""
+    (call,) = (
+        node
+        for node in ast.walk(ast.parse(source))
+        if isinstance(node, ast.Call) and ast.unparse(node.func).endswith((".process", ".answer"))
+    )
+    return next((ast.literal_eval(it.value) for it in call.keywords if it.arg == "settings"), None)
+
+
+def test_what_is_imported_below_the_freeze_point_is_told(script: Path) -> None:
+    script.write_text("import app\n\nprint()\n@f\ndef g():\n    import json, trac.web\n")
+    copy = cgiscript.freezable(script)
+    assert (copy.below, copy.late) == (3, ("trac.web",))
+    copy = cgiscript.freezable(script, modules=["trac.web"])
+    assert copy.late == ()
+    assert "process(globals(), 'json', 'trac.web'" in copy.source
+
+
+# --- scripts that run a WSGI application ---
+
+
+@pytest.mark.parametrize(
+    ("last", "application"),
+    [
+        ("CGIHandler().run(app)", "app"),
+        ("wsgiref.handlers.CGIHandler().run(app)", "app"),
+        ("if __name__ == '__main__':\n    CGIHandler().run(app)", "app"),
+        ("CGIHandler().run(get_wsgi_application())", "get_wsgi_application()"),
+        ("CGIHandler().run(\n  Zoë(app, 'ä',\n  1))  # run", "Zoë(app, 'ä', 1)"),
+        ("from flup.server.cgi import WSGIServer\nWSGIServer(app).run()", "app"),
+        ("from flup.server.fcgi import WSGIServer as S, WSGIServer\nWSGIServer(app).run()", "app"),
+        ("bottle.run(server='cgi')", "__import__('bottle').default_app()"),
+        ("run(server='cgi')", "__import__('bottle').default_app()"),
+        ("run(app, server='cgi', quiet=True)", "app"),
+        ("app.run(server='cgi')", "app"),
+    ],
+)
+def test_a_wsgi_application_is_made_at_the_build(script: Path, last: str, application: str) -> None:
+    script.write_text(f"from app import app\n{last}\n", encoding="utf-8")
+    copy = cgiscript.freezable(script, warmup=["/"])
+    (call,) = (
+        node
+        for node in ast.walk(ast.parse(copy.source))
+        if isinstance(node, ast.Call) and ast.unparse(node.func).endswith(".answer")
+    )
+    assert copy.is_wsgi
+    assert ast.unparse(call.args[0]) == application
+    given = {it.arg: ast.literal_eval(it.value) for it in call.keywords}
+    assert given == {"warmup": ["/"], "source": script.read_text(encoding="utf-8")}
+    lines = script.read_text(encoding="utf-8").splitlines()
+    assert "run(" in lines[copy.line - 1]
+
+
+@pytest.mark.parametrize(
+    "statement",
+    [
+        "app = Flask(__name__)",
+        "app = create_app(debug=False)",
+        "app.wsgi_app = ProxyFix(app.wsgi_app, x_for=1)",
+        "app.config['KEY'] = 'value'",
+        "app.register_blueprint(shop)",
+        "@app.route('/')\ndef home(): return open('x').read()",
+        "class Item(db.Model): id = db.Column(db.Integer)",
+        "class Fix:\n def __init__(self, app): self.app = app\n"
+        " def __call__(self, environ, start): environ['SCRIPT_NAME'] = ''\napp = Fix(app)",
+        "def make(): return Flask(__name__)\napp = make()",
+        "for rule in RULES: app.add_url_rule(rule)",
+        "import sys\nsys.path.insert(0, 'lib')",
+        "django.setup()",
+    ],
+)
+def test_what_makes_an_application_may_run_at_the_build(script: Path, statement: str) -> None:
+    script.write_text(f"import app\n{statement}\nCGIHandler().run(app)\n")
+    assert cgiscript.freezable(script).is_wsgi
+
+
+@pytest.mark.parametrize(
+    "statement",
+    [
+        "app.secret_key = os.environ['KEY']",
+        "app.secret_key = os.getenv('KEY')",
+        "app.secret_key = os.urandom(16)",
+        "app.secret_key = open('key').read()",
+        "app.secret_key = Path('key').read_bytes()",
+        "app.secret_key = secrets.token_bytes()",
+        "app.config.from_envvar('SETTINGS')",
+        "app.config['DB'] = os.path.join(os.path.dirname(__file__), 'db')",
+        "here = os.path.dirname(__file__)\napp = Flask(__name__, root_path=here)",
+        "app.started = datetime.now()",
+        "print('Content-Type: text/html')",
+        "db = sqlite3.connect('db')",
+        "db.create_all()",
+        "with app.app_context(): setup()",
+        "def make(): return Flask(os.environ['NAME'])\napp = make()",
+        "class Key:\n def __init__(self): self.key = open('key')\nkey = Key()",
+        "if os.path.exists('debug'): app.debug = True",
+        "sys.stdout = sys.stderr",
+        "if len(sys.argv) > 1: sys.exit()",
+    ],
+)
+def test_an_application_that_a_process_makes_is_made_there(script: Path, statement: str) -> None:
+    script.write_text(f"import app\n\n{statement}\nCGIHandler().run(app)\n")
+    copy = cgiscript.freezable(script)
+    assert (copy.is_wsgi, copy.line) == (False, 2)
+    assert 3 <= copy.obstacle <= 5
+
+
+@pytest.mark.parametrize(
+    "last",
+    [
+        "CGIHandler().run(app)\nprint()",
+        "CGIHandler().run(open('app'))",
+        "if DEBUG:\n    CGIHandler().run(app)",
+        "if __name__ == '__main__':\n    CGIHandler().run(app)\nelse:\n    pass",
+        "Server().run(app)",
+        "from wsgiref.simple_server import WSGIServer\nWSGIServer(app).run()",
+        "app.run(debug=True)",
+        "run(app, server='paste')",
+        "CGIHandler().run(app, 1)",
+    ],
+)
+def test_what_is_no_wsgi_application_for_cgi(script: Path, last: str) -> None:
+    script.write_text(f"import app\n\n{last}\n")
+    copy = cgiscript.freezable(script)
+    assert not copy.is_wsgi
+    assert bool(copy.obstacle) is (last == "CGIHandler().run(open('app'))")
+
+
+# --- what is refused ---
+
+
+@pytest.mark.parametrize(
+    "statement",
+    [
+        "os.execl(python, python, *sys.argv)",
+        "os.execv('/opt/venv/bin/python', ['python'] + sys.argv)",
+        "os.execle(python, python, __file__, env)",
+        "if sys.version_info < (3, 9): os.execvp('python3.9', ['python3.9', *sys.argv])",
+    ],
+)
+def test_a_script_that_starts_itself_by_another_python_is_refused(
+    script: Path, statement: str
+) -> None:
+    script.write_text(f"import os, sys\n\n{statement}\n")
+    with pytest.raises(cgiscript.ScriptError, match="line 3 starts the script again"):
+        cgiscript.freezable(script)
+
+
+@pytest.mark.parametrize(
+    "statement",
+    ["os.execl('/bin/ls', 'ls', folder)", "os.execl(sys.executable, sys.executable, *sys.argv)"],
+)
+def test_a_script_may_become_another_program(script: Path, statement: str) -> None:
+    script.write_text(f"import os, sys\n\n{statement}\n")
+    assert cgiscript.freezable(script).line == 2
+
+
+# --- names ---
+
+
 def test_a_name_that_is_no_constant_any_more(script: Path) -> None:
     assert frozen_at(script, "A = 1\ndef A(): pass\nB = A\n") == 3
 
@@ -152,7 +360,8 @@ def test_it_is_frozen_in_the_last_line_that_can_be_had(script: Path) -> None:
     assert copy.source.splitlines()[:5] == [
         "import os",
         "# a comment",
-        "with __import__('nativecgi.script').script.process(globals(), 'os', 'sys', 'time'):",
+        "with __import__('nativecgi.script').script.process(globals(), 'os', 'sys', 'time', "
+        f"source={script.read_text()!r}):",
         " import sys",
         " import time",
     ]
@@ -238,7 +447,8 @@ def test_a_script_is_in_the_encoding_that_it_says(script: Path, first: str, enco
     script.write_text(f"{first}\n\nprint('Zoë')\n", encoding=encoding)
     copy = cgiscript.freezable(script).source
     assert "print('Zoë')" in copy
-    assert "print('Zoë')" in ast.unparse(ast.parse(copy.encode()))
+    assert "\n print('Zoë')\n" in copy
+    assert compile(copy.encode(), "script", "exec")
 
 
 def test_a_script_in_another_encoding_is_told_how_to_say_so(script: Path) -> None:
@@ -272,7 +482,7 @@ def test_the_flag_of_the_first_line_is_heeded(script: Path, line: str, is_unbuff
 
 def test_nuitka_is_not_told_of_another_interpreter(script: Path) -> None:
     script.write_text("#!/usr/bin/python2.4\nimport os\n\nprint()\n")
-    assert "#!" not in cgiscript.freezable(script).source
+    assert "\n#!" not in f"\n{cgiscript.freezable(script).source}"
 
 
 def test_modules_of_the_standard_library_are_imported_before(script: Path) -> None:
@@ -288,7 +498,7 @@ def f():
     from . import sibling
 """)
     assert (
-        "process(globals(), 'json', 'os.path', 'xml.dom', 'xml.dom.minidom')"
+        "process(globals(), 'json', 'os.path', 'xml.dom', 'xml.dom.minidom', "
         in cgiscript.freezable(script).source
     )
 

@@ -133,9 +133,12 @@ EDGE = {
         "os.register_at_fork os.urandom sys.argv sys.exc_info sys.excepthook sys.orig_argv"
     ),
     "script.py": (
-        "os._exit os.close os.dup os.dup2 os.environ os.isatty os.lseek os.memfd_create os.open "
-        "os.write sys.__excepthook__ sys.__stdin__ sys.__stdout__ sys.argv sys.excepthook "
-        "sys.stdin sys.stdout"
+        "open os._exit os.close os.dup os.dup2 os.environ os.isatty os.lseek os.memfd_create "
+        "os.open os.write sys.__excepthook__ sys.__stdin__ sys.__stdout__ sys.argv "
+        "sys.excepthook sys.path sys.stdin sys.stdout"
+    ),
+    "selfstart.py": (
+        "open os._exit os.environ os.getpid os.posix_spawn sys.argv sys.executable sys.stderr"
     ),
     "send.py": "os.fstat os.pread os.sendfile os.write",
     "spool.py": "os.pread",

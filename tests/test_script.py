@@ -6,6 +6,7 @@ What `run` runs is done twice: by the interpreter, and by a program that is froz
 import importlib.util
 import os
 import re
+import shutil
 import subprocess
 import sys
 import time
@@ -15,11 +16,13 @@ from pathlib import Path
 import pytest
 
 import cgiscript
+from tests.asleep import wait_until_asleep
 from tests.conftest import ROOT
 from tests.test_process import ERROR, GET, SECONDS, closing, read_until, rest, running
 
 Run = Callable[..., subprocess.CompletedProcess[bytes]]
 Write = Callable[[str], list[str]]
+Command = Callable[[str], tuple[list[str], dict[str, str]]]
 
 HEAD = "import os, sys\n\nprint('Content-Type: text/plain\\n')\n"
 HEADER = b"Content-Type: text/plain\n\n"
@@ -49,18 +52,25 @@ def program(tmp_path: Path) -> Write:
 
 
 @pytest.fixture(params=["plain", "frozen"])
-def run(request: pytest.FixtureRequest, program: Write, programs: Path, tmp_path: Path) -> Run:
+def command(request: pytest.FixtureRequest, program: Write, programs: Path) -> Command:
+    """Gives what runs a script: the command, and what it needs in its environment."""
+    if request.param == "plain":
+        return lambda source: (program(source), {})
+    frozen = request.getfixturevalue("frozen")
+    image = frozen(Path(sys.executable), programs / "script.py", options=OPTIONS)
+    return lambda source: ([str(image)], {"SCRIPT": source})
+
+
+@pytest.fixture
+def run(command: Command, tmp_path: Path) -> Run:
     """Runs a script in a folder of its own until it ends; `env` comes on top of the request's."""
-    is_frozen = request.param == "frozen"
-    if is_frozen:
-        frozen = request.getfixturevalue("frozen")
-        image = frozen(Path(sys.executable), programs / "script.py", options=OPTIONS)
 
     def run_(source: str, stdin: bytes = b"", **env: str) -> subprocess.CompletedProcess[bytes]:
+        arguments, own = command(source)
         return subprocess.run(
-            [image] if is_frozen else program(source),
+            arguments,
             input=stdin,
-            env=GET | env | ({"SCRIPT": source} if is_frozen else {}),
+            env=GET | env | own,
             cwd=tmp_path,
             capture_output=True,
             timeout=SECONDS,
@@ -187,6 +197,62 @@ def test_a_body_ends_at_its_length(program: Write) -> None:
         assert read_until(process.stdout, b"'12345'\n")
 
 
+def test_a_file_as_standard_input_is_named_and_read_as_in_python(
+    command: Command, tmp_path: Path
+) -> None:
+    arguments, own = command(HEAD + "print(sys.stdin.name, sys.stdin.mode, [*sys.stdin])\n")
+    (tmp_path / "body").write_bytes(b"a\r\nb\rc")
+    with (tmp_path / "body").open("rb") as body:
+        done = subprocess.run(arguments, stdin=body, env=GET | own, capture_output=True, check=True)
+    assert done.stdout == HEADER + b"<stdin> r ['a\\r\\n', 'b\\rc']\n"
+
+
+def test_a_file_as_standard_output_is_named_as_in_python(command: Command, tmp_path: Path) -> None:
+    arguments, own = command(HEAD + "print(sys.stdout.name, sys.stdout.mode, sys.stdout.encoding)")
+    with (tmp_path / "out").open("wb") as out:
+        subprocess.run(arguments, stdout=out, env=GET | own, check=True)
+    assert (tmp_path / "out").read_bytes() == HEADER + b"<stdout> w utf-8\n"
+
+
+SETTINGS = """import os, sys
+
+here = os.path.dirname(os.path.abspath(__file__))
+sys.path.insert(0, os.path.join(here, "lib"))
+os.environ.setdefault("FIRST", "default")
+os.environ["SECOND"] = here
+
+print("Content-Type: text/plain\\n")
+print(sys.path[:2] == [here + "/lib", here], os.environ["FIRST"], os.environ["SECOND"] == here)
+"""
+
+
+@pytest.mark.parametrize(("env", "first"), [({}, b"default"), ({"FIRST": "server"}, b"server")])
+def test_settings_hold_in_each_process(program: Write, env: dict[str, str], first: bytes) -> None:
+    done = subprocess.run(program(SETTINGS), env=GET | env, capture_output=True, check=True)
+    assert done.stdout == HEADER + b"True " + first + b" True\n"
+
+
+def test_a_wsgi_application_sees_what_the_script_sets(program: Write) -> None:
+    source = """import os
+from wsgiref.handlers import CGIHandler
+os.environ["SCRIPT_NAME"] = "/shop"
+def app(environ, start_response):
+    start_response("200 OK", [("Content-Type", "text/plain")])
+    return [(environ["SCRIPT_NAME"] + environ["PATH_INFO"]).encode()]
+CGIHandler().run(app)
+"""
+    env = GET | {"PATH_INFO": "/a"}
+    done = subprocess.run(program(source), env=env, capture_output=True, check=True)
+    assert done.stdout.endswith(b"\r\n\r\n/shop/a")
+
+
+def test_a_trial_runs_nothing_of_a_wsgi_application(program: Write) -> None:
+    source = "from wsgiref.handlers import CGIHandler\nCGIHandler().run(lambda *_: 1 / 0)\n"
+    env = GET | {"NATIVECGI_TRIAL": "1"}
+    done = subprocess.run(program(source), env=env, capture_output=True, check=True)
+    assert done.stdout.startswith(b"Status: 200 OK\r\n")
+
+
 @pytest.mark.parametrize("length", ["100", "x", "-1"])
 def test_a_body_of_another_length_is_what_there_is(run: Run, length: str) -> None:
     done = run(ECHO, b"body", **post(b"") | {"CONTENT_LENGTH": length})
@@ -200,12 +266,66 @@ def test_standard_input_has_a_descriptor(run: Run) -> None:
 
 
 @pytest.mark.parametrize("source", [HEAD, HEAD + "sys.stdin.read(10)\n", "import os\n\n1 / 0\n"])
-def test_an_unread_body_is_drained(program: Write, source: str) -> None:
+def test_an_unread_body_is_drained(command: Command, source: str) -> None:
     body = b"x" * 1_000_000
-    with running(program(source), **post(body)) as process:
+    arguments, own = command(source)
+    with running(arguments, **post(body), **own) as process:
         assert process.stdin
         process.stdin.write(body)  # more than a pipe holds
         assert rest(process.stdout)
+
+
+@pytest.mark.parametrize(
+    "source",
+    [
+        "print(os.read(0, 5))\n",
+        "print(os.fdopen(0, 'rb').read(5))\n",
+        "sys.stdout.flush()\nos.system('head -c 5')\n",
+        "print(sys.stdin.read())\n",
+    ],
+)
+def test_a_server_may_keep_the_input_open_whoever_reads_it(command: Command, source: str) -> None:
+    arguments, own = command(HEAD + source)
+    with running(arguments, **post(b"12345"), **own) as process:
+        assert process.stdin
+        process.stdin.write(b"12345")
+        process.stdin.flush()
+        assert b"12345" in rest(process.stdout)
+        assert process.wait(SECONDS) == 0
+
+
+@pytest.mark.parametrize("source", [HEAD, HEAD + "sys.stdin.read(10)\n", "import os\n\n1 / 0\n"])
+def test_an_unread_body_in_chunks_is_drained(command: Command, source: str) -> None:
+    """Apache gives no length, and ends the input with the body."""
+    arguments, own = command(source)
+    env = {"REQUEST_METHOD": "POST", "HTTP_TRANSFER_ENCODING": "chunked", **own}
+    with running(arguments, **env) as it:
+        assert it.stdin
+        it.stdin.write(b"x" * 1_000_000)
+        it.stdin.close()
+        assert rest(it.stdout)
+
+
+def test_a_slow_body_that_nobody_reads_is_waited_for(command: Command) -> None:
+    arguments, own = command(HEAD + "sys.stdout.flush()\n")
+    with running(arguments, **post(b"x" * 300_000), **own) as process:
+        assert process.stdin
+        assert read_until(process.stdout, HEADER)
+        wait_until_asleep(process.pid)
+        process.stdin.write(b"x" * 300_000)  # more than a pipe holds
+        process.stdin.flush()
+        assert process.wait(SECONDS) == 0
+
+
+def test_a_body_in_chunks_is_standard_input(run: Run) -> None:
+    env = {"REQUEST_METHOD": "POST", "HTTP_TRANSFER_ENCODING": "chunked"}
+    assert run(ECHO, b"body", **env).stdout == HEADER + b"'body'\n"
+
+
+def test_text_keeps_its_ends_of_lines(run: Run) -> None:
+    body = b"a\r\nb\rc\n"
+    for env in (post(body), {}):
+        assert run(ECHO, body, **env).stdout == HEADER + b"'a\\r\\nb\\rc\\n'\n"
 
 
 def test_the_environment_is_the_requests(run: Run) -> None:
@@ -388,6 +508,35 @@ def test_a_failure_in_a_child_process_is_its_own(run: Run) -> None:
     assert (done.returncode, done.stdout) == (0, HEADER + b"parent\n")
 
 
+@pytest.fixture
+def run_without_file(program: Write) -> Callable[[str], subprocess.CompletedProcess[bytes]]:
+    """Runs a script as one of which no file can be found."""
+    code = "import sys; exec(compile(open(sys.argv[1]).read(), '/nowhere/script.cgi', 'exec'))"
+
+    def run_(source: str) -> subprocess.CompletedProcess[bytes]:
+        *_python, copy = program(source)
+        arguments = [sys.executable, "-c", code, copy]
+        return subprocess.run(arguments, env=GET, capture_output=True, check=False)
+
+    return run_
+
+
+def test_a_traceback_shows_the_script_s_lines(
+    run_without_file: Callable[[str], subprocess.CompletedProcess[bytes]],
+) -> None:
+    done = run_without_file("import os\n\n1 / 0  # Zoë\n")
+    assert "1 / 0  # Zoë\n" in done.stderr.decode()
+
+
+def test_a_script_s_source_can_be_had(
+    run_without_file: Callable[[str], subprocess.CompletedProcess[bytes]],
+) -> None:
+    done = run_without_file(
+        "import inspect\n\ndef f():\n    return 1\n\nprint(inspect.getsource(f), end='')\n"
+    )
+    assert done.stdout == b"def f():\n    return 1\n"
+
+
 # --- trials ---
 
 
@@ -405,3 +554,122 @@ def test_it_ends_quickly_with_a_daemon(run: Run) -> None:
     started = time.monotonic()
     assert run(HEAD + source).stdout == HEADER
     assert time.monotonic() - started < 9
+
+
+# --- programs that start themselves ---
+
+HEAD_IMPORTS = HEAD + "import subprocess\nsys.stdout.flush()\n"
+
+
+@pytest.fixture
+def image(frozen: Callable[..., Path], programs: Path) -> Path:
+    return frozen(Path(sys.executable), programs / "script.py", options=OPTIONS)
+
+
+def start(
+    image: Path, source: str, *arguments: str, **env: str
+) -> subprocess.CompletedProcess[bytes]:
+    return subprocess.run(
+        [image, *arguments],
+        env=GET | {"SCRIPT": source, "PATH": "/usr/bin:/bin"} | env,
+        capture_output=True,
+        timeout=SECONDS,
+        check=False,
+    )
+
+
+@pytest.mark.parametrize(
+    "call",
+    [
+        "subprocess.run([sys.executable, '-c', 'print(1)'])",
+        "subprocess.run([sys.executable, '-m', 'json.tool'])",
+        "subprocess.run([sys.executable, '-'])",
+        "subprocess.run([sys.executable, '/etc/hostname'])",
+        "os.system(sys.executable + ' -c 1; true')",
+        "os.spawnl(os.P_WAIT, sys.executable, sys.executable, '-c', '1')",
+        "os.fork() or os.execl(sys.executable, sys.executable, '-c', '1')\nos.wait()",
+    ],
+)
+def test_a_program_that_takes_itself_for_python_is_told_so(image: Path, call: str) -> None:
+    """Its child would answer the request again, and start another child."""
+    done = start(image, HEAD_IMPORTS + call + "\n")
+    assert (done.returncode, done.stdout) == (0, HEADER)
+    assert done.stderr.count(b"was started by a request of its own") == 1
+    assert b"Name an interpreter, such as " in done.stderr
+
+
+@pytest.mark.parametrize(
+    "call", ["run([sys.executable], input=b'print(1)')", "Popen([sys.argv[0]]).wait()"]
+)
+def test_a_program_does_not_start_itself_just_as_it_was_started(image: Path, call: str) -> None:
+    done = start(image, HEAD_IMPORTS + f"subprocess.{call}\n")
+    assert (done.returncode, done.stdout) == (1, HEADER)
+    assert b"sys.executable is this program, not a Python interpreter" in done.stderr
+
+
+def test_a_program_may_start_itself_with_another_environment(image: Path) -> None:
+    source = """
+if "AGAIN" not in os.environ:
+    subprocess.run([sys.executable], env={**os.environ, "AGAIN": "1"}, check=True)
+"""
+    assert start(image, HEAD_IMPORTS + source).stdout == HEADER * 2
+
+
+def test_a_child_that_takes_the_program_for_python_fails(image: Path) -> None:
+    source = "print(subprocess.run([sys.executable, '-c', '1']).returncode)\n"
+    assert start(image, HEAD_IMPORTS + source).stdout == HEADER + b"2\n"
+
+
+def test_a_pool_that_is_spawned_fails_with_a_reason(image: Path) -> None:
+    source = """
+from concurrent.futures import ProcessPoolExecutor
+import multiprocessing
+with ProcessPoolExecutor(1, multiprocessing.get_context("spawn")) as pool:
+    pool.submit(abs, -1).result()
+"""
+    done = start(image, HEAD_IMPORTS + source)
+    assert b"multiprocessing works with its method 'fork'" in done.stderr
+    assert b"BrokenProcessPool" in done.stderr
+
+
+def test_a_pool_that_is_forked_works(image: Path) -> None:
+    source = """
+from concurrent.futures import ProcessPoolExecutor
+import multiprocessing
+with ProcessPoolExecutor(1, multiprocessing.get_context("fork")) as pool:
+    print(pool.submit(abs, -1).result())
+"""
+    assert start(image, HEAD_IMPORTS + source).stdout == HEADER + b"1\n"
+
+
+@pytest.mark.parametrize("executable", ["sys.executable, __file__", "__file__"])
+def test_a_script_may_start_itself_with_arguments(image: Path, executable: str) -> None:
+    source = f"""
+if len(sys.argv) == 1:
+    subprocess.run([{executable}, "--work", "a"])
+else:
+    print(sys.argv[1:], sys.argv[0] == __file__)
+"""
+    done = start(image, HEAD_IMPORTS + source)
+    assert done.stdout == HEADER * 2 + b"['--work', 'a'] True\n"
+    assert done.stderr == b""
+
+
+@pytest.mark.parametrize("argument", ["-c", "-", "/etc/hostname", "word"])
+def test_what_a_server_passes_as_arguments_decides_nothing(image: Path, argument: str) -> None:
+    """RFC 3875 4.4: a client's query without a "=" may become arguments."""
+    done = start(image, HEAD + "print(sys.argv[1:])\n", argument)
+    assert done.stdout == HEADER + f"[{argument!r}]\n".encode()
+
+
+def test_a_program_may_start_another(image: Path, tmp_path: Path) -> None:
+    other = tmp_path / "other"
+    shutil.copy2(image, other)
+    source = """
+if OTHER := os.environ.pop("OTHER", ""):
+    subprocess.run([OTHER, "-c", "1"])
+else:
+    print(sys.argv[1:])
+"""
+    done = start(image, HEAD_IMPORTS + source, OTHER=str(other))
+    assert done.stdout == HEADER * 2 + b"['-c', '1']\n"

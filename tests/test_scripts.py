@@ -1,6 +1,7 @@
 """tests/scripts: old CGI scripts as they stand, by the interpreter, frozen, and behind servers."""
 
 import importlib.util
+import json
 import os
 import re
 import shutil
@@ -184,6 +185,120 @@ def test_it_fails_behind_its_page(ask: Ask) -> None:
     _head, page, log = ask("counter", QUERY_STRING="fail")
     assert page.endswith(b"<!-- from the shell -->\n<!-- bye -->\n")
     assert re.search(r'counter\.cgi", line 35, in <module>\n[^$]*KeyError: .no such page', log)
+
+
+# --- what a script finds ---
+
+# What is not as in Python, and why.
+DIFFERENT = {
+    **dict.fromkeys(
+        ["sys/executable", "sys/_base_executable"], "it is the program; there is no interpreter"
+    ),
+    **dict.fromkeys(
+        ["sys/_stdlib_dir", "sys/base_exec_prefix", "sys/base_prefix", "sys/exec_prefix",
+         "sys/platlibdir", "sys/prefix", "names/sys/_home"],
+        "there is no installation of Python",
+    ),
+    **dict.fromkeys(
+        ["sys/flags", "names/sys/__interactivehook__", "names/builtins/copyright",
+         "names/builtins/credits", "names/builtins/help", "names/builtins/license"],
+        "the module site is left out, and what it defines for people at a terminal",
+    ),
+    **dict.fromkeys(
+        ["names/main/__compiled__", "names/builtins/__nuitka_binary_dir",
+         "names/builtins/__nuitka_binary_exe"],
+        "Nuitka's",
+    ),
+}  # fmt: skip
+
+BODY = b"a\r\nb\rc\n"
+MODES = (
+    "input lines osread osread_part fdopen open0 readn bufread bufall bufline rawread json select "
+    "fileinput detach reconf newline close child half none"
+).split()
+
+Both = tuple[subprocess.CompletedProcess[bytes], subprocess.CompletedProcess[bytes]]
+
+
+@pytest.fixture
+def find(built: Path, tmp_path: Path) -> Callable[..., Both]:
+    """Runs finds.cgi by Python and as a program, each in a folder of its own."""
+    plain, program = tmp_path / "plain" / "finds.cgi", tmp_path / "built" / "finds.cgi"
+    sources = {plain: ROOT / "tests" / "scripts" / "finds.cgi", program: built / "finds"}
+    for file, source in sources.items():
+        file.parent.mkdir()
+        shutil.copy2(source, file)
+    # An environment's Python would be another installation.
+    python = Path(sys.executable).resolve()
+
+    def run(mode: str, body: bytes = b"") -> Both:
+        env = {"QUERY_STRING": mode, "REQUEST_METHOD": "GET", "LANG": "C.UTF-8"}
+        if body:
+            env |= {"REQUEST_METHOD": "POST", "CONTENT_LENGTH": str(len(body))}
+
+        def run_one(file: Path, *command: Path) -> subprocess.CompletedProcess[bytes]:
+            return subprocess.run(
+                [*command, file],
+                input=body,
+                env=env,
+                cwd=file.parent,
+                capture_output=True,
+                timeout=SECONDS,
+                check=False,
+            )
+
+        return run_one(plain, python), run_one(program)
+
+    return run
+
+
+def flat(value: Any, name: str) -> Iterator[tuple[str, str]]:
+    """What a script has found, by the path to it; what it has listed names for, name by name."""
+    if isinstance(value, dict):
+        for key, inner in value.items():
+            yield from flat(inner, f"{name}/{key}")
+    elif name.startswith("names/"):
+        yield from ((f"{name}/{inner}", "") for inner in value)
+    else:
+        yield name, json.dumps(value)
+
+
+@pytest.mark.parametrize("mode", ["streams", "sys", "names", "main", "source"])
+@pytest.mark.parametrize("body", [b"", BODY], ids=["GET", "POST"])
+def test_a_script_finds_what_it_finds_in_python(
+    find: Callable[..., Both], mode: str, body: bytes
+) -> None:
+    plain, program = find(mode, body)
+    assert (plain.stderr, program.stderr) == (b"", b"")
+    alike = program.stdout.replace(b"/built/", b"/plain/").replace(b'/built"', b'/plain"')
+    ours, pythons = (
+        set(flat(json.loads(output.partition(b"\n\n")[2]), mode))
+        for output in (alike.replace(b"/built'", b"/plain'"), plain.stdout)
+    )
+    assert {name for name, _value in ours ^ pythons} <= DIFFERENT.keys()
+
+
+@pytest.mark.parametrize("mode", MODES)
+def test_standard_input_is_read_as_in_python(find: Callable[..., Both], mode: str) -> None:
+    plain, program = find(mode, b"[1,\r\n2]" if mode == "json" else BODY)
+    assert (plain.returncode, program.returncode) == (0, 0)
+    assert program.stdout == plain.stdout
+
+
+@pytest.mark.parametrize(("mode", "status"), [("exit", 3), ("quit", 0)])
+def test_exit_and_quit_end_a_script(find: Callable[..., Both], mode: str, status: int) -> None:
+    for done in find(mode):
+        assert (done.returncode, done.stderr) == (status, b"")
+
+
+def test_a_program_that_takes_itself_for_python_is_told_so(built: Path, tmp_path: Path) -> None:
+    """Here by a child of a process of its name."""
+    parent = tmp_path / "finds"
+    parent.write_text(f"#!/bin/sh\n{built}/finds -c 'print(1)'\nexit $?\n")
+    parent.chmod(0o755)
+    done = subprocess.run([parent], env=GET, capture_output=True, timeout=SECONDS, check=False)
+    assert (done.returncode, done.stdout) == (2, b"")
+    assert b"was started by a request of its own" in done.stderr
 
 
 # --- behind a server ---

@@ -4,5 +4,5 @@ import os
 
 from nativecgi.script import process
 
-with process(globals(), "cgi", "cgitb", "shelve"):
+with process(globals(), "cgi", "cgitb", "shelve", "subprocess"):
     exec(compile(os.environ["SCRIPT"], "script.cgi", "exec"))

@@ -1,0 +1,2 @@
+def titled(slug):
+    return slug.replace("-", " ").title()
