@@ -6,6 +6,7 @@ from contextlib import suppress
 from typing import BinaryIO, cast
 
 _IN_MEMORY = 64 * 1024  # bytes; beyond them all are in a file
+_COPIED = 1024 * 1024  # bytes at a time
 
 
 class Spool:
@@ -90,8 +91,10 @@ class _Part(io.RawIOBase):
         """A descriptor of these bytes alone, for who needs one, such as a child process."""
         if self._copy is None:
             self._copy = _temporary_file()
-            self._copy.write(self._spool.read(self._start, self._size))
-            self._copy.seek(self._position)
+            for offset in range(0, self._size, _COPIED):
+                size = min(_COPIED, self._size - offset)
+                self._copy.write(self._spool.read(self._start + offset, size))
+            self._copy.seek(self._position)  # which writes what is buffered, too
         return self._copy.fileno()
 
     def close(self) -> None:

@@ -512,7 +512,7 @@ def test_an_upload_is_a_file_to_be_read(size: int) -> None:
         file.seek(-size - 1, os.SEEK_END)
 
 
-@pytest.mark.parametrize("size", [10, 70_000])
+@pytest.mark.parametrize("size", [10, 70_000, 3_000_000])
 def test_an_upload_has_a_descriptor_for_who_asks(size: int) -> None:
     """Of its bytes alone, as a child process needs it."""
     before = descriptors()
