@@ -61,7 +61,14 @@ def capture(
     scratch = registers.rsp - _RED_ZONE - _SCRATCH
     if not prepared.stack_start <= scratch < prepared.stack_end:
         raise CannotFreeze("the program has left the stack it was given")
-    if tracee.read(instruction, len(SYSCALL_INSTRUCTION)) != SYSCALL_INSTRUCTION:
+    try:
+        code = tracee.read(instruction, len(SYSCALL_INSTRUCTION))
+    except PermissionError as error:
+        raise CannotFreeze(
+            "the program does not let its memory be read (PR_SET_DUMPABLE, prctl(2)): have it set "
+            "that after the freeze point"
+        ) from error
+    if code != SYSCALL_INSTRUCTION:
         raise CannotFreeze("the program must send itself SIGSTOP with kill(2) or raise(3)")
     if registers.gs_base:
         raise CannotFreeze("the program uses the GS register, which glibc leaves alone")

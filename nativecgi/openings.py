@@ -103,14 +103,26 @@ def _target(name: str, arguments: tuple[object, ...]) -> str | None:
 
 def show_openings() -> None:
     """Print where each descriptor that is open was opened, if that has been watched."""
+    found = _descriptors()
     for descriptor, (_target, event) in sorted(_open.items()):
-        if descriptor >= _STANDARD_STREAMS and descriptor in _descriptors():
-            sys.stderr.write(
-                f"descriptor {descriptor} was open before nativecgi was imported: import it first "
-                "to be told where\n"
-                if event is None
-                else event.text(descriptor)
-            )
+        if descriptor >= _STANDARD_STREAMS and descriptor in found:
+            text = _unseen(descriptor) if event is None else event.text(descriptor)
+            sys.stderr.write(text)
+
+
+def _unseen(descriptor: int) -> str:
+    """What is known of a descriptor that was there before the watch, as in a script."""
+    logging = sys.modules.get("logging")
+    for reference in getattr(logging, "_handlerList", ()):
+        handler = reference()
+        file = getattr(handler, "stream", None)
+        with suppress(AttributeError, OSError, ValueError):  # it is no file, or closed
+            if file is not None and file.fileno() == descriptor:
+                return f"descriptor {descriptor} is open for a log, {handler!r}\n  {_LOG}\n"
+    return (
+        f"descriptor {descriptor} was open before nativecgi was imported: import it first to be "
+        "told where\n"
+    )
 
 
 def _look(before: _Event | None, now: _Event | None) -> None:

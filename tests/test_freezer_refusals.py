@@ -2,6 +2,7 @@
 
 import os
 import re
+import shutil
 import subprocess
 import sys
 import tempfile
@@ -220,6 +221,19 @@ def test_what_only_root_may_set_is_named(refused: Callable[..., str], way: str, 
     if os.geteuid() != 0:
         pytest.skip("only root may set it, or freeze a program that has")
     assert f"- {what}" in refused(way)
+
+
+def test_a_program_that_cannot_be_read_is_told_why(
+    compiled: Callable[..., Path], freeze: Freeze, tmp_path: Path
+) -> None:
+    """By a user who may not read every program."""
+    if os.geteuid() != 0 or not shutil.which("setpriv"):
+        pytest.skip("only root may give up its right, with setpriv(1)")
+    prefix = ("setpriv", "--bounding-set", "-sys_ptrace")
+    command = (compiled("refused.c"), "undumpable")
+    result = freeze(*command, output=tmp_path / "image", prefix=prefix)
+    assert result.returncode == 1
+    assert "does not let its memory be read (PR_SET_DUMPABLE, prctl(2))" in result.stderr
 
 
 def test_processors_that_a_program_has_chosen_are_named(refused: Callable[..., str]) -> None:

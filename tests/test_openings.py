@@ -3,6 +3,7 @@
 Each program is run by the freezer, and refused.
 """
 
+import re
 import subprocess
 import sys
 from collections.abc import Callable
@@ -70,7 +71,7 @@ def refusal(
             options=["-e", f"PYTHONPATH={ROOT}"],
             prefix=("sh", "-c", f'cd {tmp_path} && exec "$@"', "sh"),
         )
-        assert result.returncode == 1
+        assert result.returncode == 3
         assert "cannot be frozen as it is" in result.stderr
         return result.stderr
 
@@ -107,6 +108,15 @@ def test_what_was_opened_before_the_library_was_imported_is_said_to_be(
 ) -> None:
     message = refusal("import sys", program="file = open('/etc/passwd')")
     assert "descriptor 3 was open before nativecgi was imported: import it first" in message
+
+
+def test_a_log_is_known_whenever_it_was_opened(refusal: Callable[..., str]) -> None:
+    """A script does not import the library; its build does, late."""
+    program = "import logging\nlogging.basicConfig(filename='app.log')"
+    message = refusal("import sys", program=program)
+    assert re.search(
+        rf"descriptor 3 is open for a log, <FileHandler .*/app.log .*>\n  {LOG}", message
+    )
 
 
 def test_a_program_that_is_refused_for_another_reason_is_run_once(
