@@ -506,7 +506,7 @@ def _notes(app: App, seen: project.Seen) -> Iterator[str]:
     if copy.is_wsgi:
         yield f"frozen at line {copy.line}, with its WSGI application made"
         if not _tries(app):
-            yield "no page was tried, as --try / does: what a request imports, each one imports"
+            yield "no page was tried, so each request may import modules that it needs: use --try /"
     else:
         above = f", above line {copy.below}, which each process runs first"
         yield f"frozen at line {copy.line}{above if copy.below else ''}"

@@ -583,7 +583,7 @@ def test_the_build_says_where_a_script_is_frozen_and_what_is_late(tmp_path: Path
     assert notes(slow)[1] == "its WSGI application is made in each process, because of line 4"
     assert notes(WSGI, "/") == ["frozen at line 7, with its WSGI application made"]
     assert notes(WSGI)[1:] == [
-        "no page was tried, as --try / does: what a request imports, each one imports"
+        "no page was tried, so each request may import modules that it needs: use --try /"
     ]
 
 
