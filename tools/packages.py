@@ -376,7 +376,7 @@ def page(packages: Sequence[Package], results: dict[str, Result]) -> str:
                 f"| {package.name} | {package.version} | {package.does} | not tried | | | |"
             )
             continue
-        figures = " | | "
+        figures = "| | "
         if result.size and result.milliseconds:
             figures = (
                 f"{result.size / 1e6:.0f} | {result.milliseconds} | {result.plain_milliseconds}"
