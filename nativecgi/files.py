@@ -104,7 +104,10 @@ def _open_below(top: str, path: str, flags: int) -> int:
     openat2(2) has RESOLVE_BENEATH for this, which Python cannot call.
     """
     *parents, name = path[len(top) :].lstrip("/").split("/")
-    folder = os.open(top, _FOLDER)
+    try:
+        folder = os.open(top, _FOLDER)
+    except FileNotFoundError:  # what is packed into the program has no folder, and no links
+        return _open(path, flags | os.O_NOFOLLOW)
     try:
         for parent in parents:
             outer, folder = folder, os.open(parent, _FOLDER | os.O_NOFOLLOW, dir_fd=folder)
