@@ -29,7 +29,7 @@ LEFT_OUT = {
     **dict.fromkeys(["idlelib", "tkinter", "_tkinter", "turtle", "turtledemo"], "needs a display"),
     "lib2to3": "gone from Python 3.13 on",
     **dict.fromkeys(["ensurepip", "venv"], "installs packages"),
-    "builtins": "plain Python has exit, quit, copyright, credits, license and help as well",
+    "builtins": "plain Python has copyright, credits, license and help as well",
     "pydoc_data": "700 KB of help texts",
     **dict.fromkeys(["_frozen_importlib", "_frozen_importlib_external"], "makes imports"),
     **dict.fromkeys(["importlib._bootstrap", "importlib._bootstrap_external"], "makes imports"),
