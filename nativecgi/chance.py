@@ -83,10 +83,13 @@ _IS_TRACKED = 1 << 14  # Py_TPFLAGS_HAVE_GC
 def _untracked(kind: type) -> Iterator[Any]:
     """Objects of a type that the garbage collector does not list: what it lists refers to them.
 
-    It does not list dictionaries and tuples either in which there are only such objects.
+    It does not list dictionaries and tuples either in which there are only such objects. Modules
+    are not asked, as their dictionaries are listed: in Python 3.12 that of asyncio's C code also
+    refers to objects that are free, which would be freed once more.
     """
     found: dict[int, Any] = {}
-    holders, passed = gc.get_objects(), set[int]()
+    holders = [it for it in gc.get_objects() if type(it) is not ModuleType]
+    passed = set[int]()
     while holders:
         for it in gc.get_referents(holders.pop()):
             if type(it) is kind:
