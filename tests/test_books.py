@@ -3,6 +3,7 @@
 import sqlite3
 import time
 from collections.abc import Callable
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -122,7 +123,7 @@ def test_a_cover_that_is_too_large_is_refused(shelf: Client) -> None:
 def test_titles_are_streamed(shelf: Client, served: Path) -> None:
     titles = [f"title {number}" for number in range(50)]
     shelf.get("/books")
-    with sqlite3.connect(served / "db") as connection:
+    with closing(sqlite3.connect(served / "db")) as connection, connection:
         rows = [(title,) for title in titles]
         connection.executemany("insert into book (title) values (?)", rows)
     answer = shelf.get("/export")

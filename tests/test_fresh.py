@@ -14,7 +14,7 @@ import time
 import uuid
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -324,7 +324,7 @@ def test_the_documented_hooks_open_what_a_build_has_closed(freeze: Freeze, tmp_p
     page = (ROOT / "docs" / "frozen.md").read_text()
     example = next(it for it in page.split("```python\n")[1:] if "after_thaw" in it)
     (tmp_path / "shop.py").write_text(example.partition("```")[0])
-    with sqlite3.connect(tmp_path / "shop.db") as shop:
+    with closing(sqlite3.connect(tmp_path / "shop.db")) as shop, shop:
         shop.execute("create table article (name, price)")
     within = ("sh", "-c", f'cd {tmp_path} && exec "$@"', "sh")
     options = ["-e", f"PYTHONPATH={ROOT}"]
