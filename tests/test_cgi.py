@@ -371,10 +371,14 @@ def test_a_note_is_at_the_end_of_the_reports_first_line() -> None:
     )
 
 
-class Unshowable(Exception):
+class Nameless(type):
     @property
-    def __notes__(self) -> list[str]:  # type: ignore[override]
+    def __qualname__(cls) -> str:  # type: ignore[override]
         raise LookupError
+
+
+class Unshowable(Exception, metaclass=Nameless):
+    pass
 
 
 def test_a_failure_that_cannot_be_shown_is_500_all_the_same(

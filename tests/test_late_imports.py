@@ -8,6 +8,7 @@ import json
 import os
 import shutil
 import subprocess
+import sys
 from concurrent.futures import ThreadPoolExecutor
 from fnmatch import fnmatchcase
 from functools import partial
@@ -60,6 +61,10 @@ app = importlib.import_module("late.__main__")
 print(json.dumps({name: app.imported("by_a_name", name) for name in json.load(sys.stdin)}))
 """
 
+# Packages that can be run; those in the second line from Python 3.12 or 3.13 on.
+PROGRAMS = ["asyncio", "unittest"]
+PROGRAMS += ["_pyrepl", "sqlite3", "sysconfig", "zipfile"] if sys.version_info >= (3, 12) else []
+
 # The app's ways to import a module (codecs, which are all alike, are imported by a name only), and
 # which modules are known to be different by each, and why.
 WAYS: dict[str, dict[str, str]] = {
@@ -75,7 +80,7 @@ WAYS: dict[str, dict[str, str]] = {
     },
     "again_and_again": {},
     "as_a_program": {
-        **dict.fromkeys(["asyncio", "unittest"], "its __main__ is not in the program"),
+        **dict.fromkeys(PROGRAMS, "its __main__ is not in the program"),
         "site": "Nuitka puts code into it that looks for what only its loaders set",
         "xmlrpc.server": "Nuitka's loader, which has no get_code, has to run code of its own first",
     },

@@ -19,7 +19,7 @@ MEBIBYTE = 1 << 20
 
 
 @pytest.fixture(autouse=True)
-def umask() -> Iterator[None]:
+def usual_umask() -> Iterator[None]:
     before = os.umask(0o022)
     yield
     os.umask(before)

@@ -629,7 +629,8 @@ with ProcessPoolExecutor(1, multiprocessing.get_context("spawn")) as pool:
 """
     done = start(image, HEAD_IMPORTS + source)
     assert b"multiprocessing works with its method 'fork'" in done.stderr
-    assert b"BrokenProcessPool" in done.stderr
+    # Which comes first, the pool or its tracker of resources, depends on the Python.
+    assert b"BrokenProcessPool" in done.stderr or b"BrokenPipeError" in done.stderr
 
 
 def test_a_pool_that_is_forked_works(image: Path) -> None:
