@@ -372,9 +372,10 @@ def test_a_note_is_at_the_end_of_the_reports_first_line() -> None:
 
 
 class Nameless(type):
-    @property
-    def __qualname__(cls) -> str:  # type: ignore[override]
-        raise LookupError
+    def __getattribute__(cls, name: str) -> Any:
+        if name == "__qualname__":
+            raise LookupError
+        return super().__getattribute__(name)
 
 
 class Unshowable(Exception, metaclass=Nameless):
