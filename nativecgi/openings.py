@@ -103,7 +103,8 @@ def _target(name: str, arguments: tuple[object, ...]) -> str | None:
 
 def show_openings() -> None:
     """Print where each descriptor that is open was opened, if that has been watched."""
-    found = _descriptors()
+    # What is asked for stays in memory that is free again: so nothing is, without a watch.
+    found = _descriptors() if _open else {}
     for descriptor, (_target, event) in sorted(_open.items()):
         if descriptor >= _STANDARD_STREAMS and descriptor in found:
             text = _unseen(descriptor) if event is None else event.text(descriptor)
