@@ -324,21 +324,21 @@ def test_the_documented_hooks_open_what_a_build_has_closed(freeze: Freeze, tmp_p
     page = (ROOT / "docs" / "frozen.md").read_text()
     example = next(it for it in page.split("```python\n")[1:] if "after_thaw" in it)
     (tmp_path / "shop.py").write_text(example.partition("```")[0])
-    with closing(sqlite3.connect(tmp_path / "shop.db")) as shop, shop:
+    with closing(sqlite3.connect(tmp_path / "shop.db")) as shop:
         shop.execute("create table article (name, price)")
-    within = ("sh", "-c", f'cd {tmp_path} && exec "$@"', "sh")
-    options = ["-e", f"PYTHONPATH={ROOT}"]
-    command = (sys.executable, tmp_path / "shop.py")
-    done = freeze(*command, output=tmp_path / "shop", options=options, prefix=within)
-    assert done.returncode == 0, done.stderr
-    for count in range(2):
-        request = PATH | {"REQUEST_METHOD": "GET"}
-        done = subprocess.run(
-            [tmp_path / "shop"], env=request, cwd=tmp_path, capture_output=True, text=True
-        )
-        assert done.stdout.endswith(f"\n[{count}]"), done
-        shop.execute("insert into article values ('chair', 7)")
-        shop.commit()
+        within = ("sh", "-c", f'cd {tmp_path} && exec "$@"', "sh")
+        options = ["-e", f"PYTHONPATH={ROOT}"]
+        command = (sys.executable, tmp_path / "shop.py")
+        done = freeze(*command, output=tmp_path / "shop", options=options, prefix=within)
+        assert done.returncode == 0, done.stderr
+        for count in range(2):
+            request = PATH | {"REQUEST_METHOD": "GET"}
+            done = subprocess.run(
+                [tmp_path / "shop"], env=request, cwd=tmp_path, capture_output=True, text=True
+            )
+            assert done.stdout.endswith(f"\n[{count}]"), done
+            shop.execute("insert into article values ('chair', 7)")
+            shop.commit()
 
 
 @pytest.mark.parametrize("closed", ["<&-", ">&-", "2>&-", "<&- 2>&-", ">&- 2>&-", "<&- >&- 2>&-"])
