@@ -16,6 +16,7 @@ from nativecgi import HTTPError, Limits, Request, cors
 from nativecgi.asgi import ASGIApplication, Message, Receive, Send, from_asgi
 from nativecgi.testing import Answer, Client
 from tests.asleep import wait_until_asleep
+from tests.strike import STRIKE_AT
 from tests.test_process import ERROR, GET, SECONDS, read_until, rest, running, tell
 from tests.test_wsgi import BYTES
 
@@ -896,7 +897,8 @@ async def answer(scope, receive, send):
     )
 
 
-STRUCK = """
+STRUCK = (
+    """
 import os, signal
 async def answer(scope, receive, send):
     async with asyncio.TaskGroup() as group:
@@ -907,21 +909,9 @@ async def answer(scope, receive, send):
             await send(piece(b"one "))
         await asyncio.sleep(0.05)
     await send(piece(b"", False))
-def strike_at(number):
-    # Have SIGTERM come at a line of Python: the `number`th after there is a handler for it.
-    count = 0
-    def trace(frame, event, arg):
-        nonlocal count
-        handler = signal.getsignal(signal.SIGTERM)
-        if event == "line" and callable(handler) and count >= 0:
-            count += 1
-            if count == number:
-                count = -1
-                sys.settrace(None)
-                handler(signal.SIGTERM, frame)  # as the interpreter calls it, between two lines
-        return trace
-    sys.settrace(trace)
-if __name__ == "__main__":
+"""
+    + STRIKE_AT
+    + """if __name__ == "__main__":
     from nativecgi.process import respond
     others = []
     for number in range(1, 10_000, 11):
@@ -941,6 +931,7 @@ if __name__ == "__main__":
     print(number > 350, others)
     sys.exit()
 """
+)
 
 
 def test_a_program_may_be_terminated_anywhere(program: Write) -> None:

@@ -15,6 +15,7 @@ import pytest
 
 import nativecgi
 from tests.asleep import wait_until_asleep
+from tests.strike import STRIKE_AT
 
 Run = Callable[..., subprocess.CompletedProcess[bytes]]
 Write = Callable[[str], list[str]]
@@ -591,27 +592,16 @@ def handle(request):
     assert b"too late" not in done.stderr
 
 
-STRUCK = """
+STRUCK = (
+    """
 import os, signal, sys
 class Pieces:
     def __init__(self): self.is_closed = False
     def __iter__(self): yield from (b"one ", b"two ", b"three")
     def close(self): self.is_closed = True
-def strike_at(number):
-    # Have SIGTERM come at a line of Python: the `number`th after there is a handler for it.
-    count = 0
-    def trace(frame, event, arg):
-        nonlocal count
-        handler = signal.getsignal(signal.SIGTERM)
-        if event == "line" and callable(handler) and count >= 0:
-            count += 1
-            if count == number:
-                count = -1
-                sys.settrace(None)
-                handler(signal.SIGTERM, frame)  # as the interpreter calls it, between two lines
-        return trace
-    sys.settrace(trace)
-if __name__ == "__main__":
+"""
+    + STRIKE_AT
+    + """if __name__ == "__main__":
     from nativecgi.process import respond
     left_open, strikes = [], 0
     nowhere = os.open("/dev/null", os.O_RDWR)
@@ -629,6 +619,7 @@ if __name__ == "__main__":
     os.write(1, f"{strikes > 20} {left_open}".encode())
     os._exit(0)
 """
+)
 
 
 def test_whenever_sigterm_comes_the_pieces_are_closed(run: Run) -> None:
