@@ -27,7 +27,7 @@ build: .venv/ready
 serve: build .venv-dev/ready
 	GUESTBOOK_DB="$${GUESTBOOK_DB:-$(CURDIR)/build/guestbook.db}" \
 	HITCOUNTER_FILE="$${HITCOUNTER_FILE:-$(CURDIR)/build/hits.json}" \
-		.venv-dev/bin/python serve.py $(PORT) --folder $(OUT)
+		.venv-dev/bin/python -m nativecgi_build serve $(OUT) --port $(PORT)
 
 test: build .venv-dev/ready
 	tools/require apache2-bin:apache2 nginx-light:nginx fcgiwrap:fcgiwrap lighttpd:lighttpd \
@@ -82,7 +82,7 @@ docs: .venv-docs/ready
 		--doctree-dir build/doctrees docs build/site
 
 install: build
-	.venv/bin/python placing.py $(OUT) '$(DESTDIR)$(CGIBIN)'
+	.venv/bin/python -m nativecgi_build.build.placing $(OUT) '$(DESTDIR)$(CGIBIN)'
 
 clean:
 	rm -rf build dist .venv .venv-dev .venv-docs *.egg-info .hypothesis .mypy_cache .pytest_cache .ruff_cache

@@ -24,7 +24,7 @@ from bench import guestbook, programs
 from bench.errors import BenchError
 from bench.programs import OURS, Program
 from bench.startup import PIPE_SIZE, filled
-from freezer import ptrace
+from nativecgi_build.freezer import ptrace
 
 BASELINE = Path(__file__).resolve().parent.parent / "tests" / "instructions.json"
 TOLERANCE = 0.03  # freezing the same program anew makes a difference of a third of that

@@ -17,7 +17,6 @@ from nativecgi import (
     Response,
     Upload,
     behind_proxy,
-    cgi,
     cors,
     delete_cookie,
     file,
@@ -29,10 +28,11 @@ from nativecgi import (
     text,
     unauthorized,
 )
-from nativecgi.cookies import parse_cookies
-from nativecgi.response import Handler
-from nativecgi.send import Streamed, send
+from nativecgi.gateways import exchange as cgi
+from nativecgi.message.cookies import parse_cookies
+from nativecgi.message.response import Handler
 from nativecgi.testing import parse_answer
+from nativecgi.transfer.send import Streamed, send
 
 LIMITS = Limits(max_body=512, max_form=1024, max_fields=10, max_part_header=256)
 DIGITS = b"0123456789" * 20

@@ -9,19 +9,16 @@ if __name__ == "__main__":
     run(handle)
 """
 
-from nativecgi.cors import cors
-from nativecgi.credentials import BasicCredentials
-from nativecgi.errors import HTTPError
-from nativecgi.events import Event, event_stream
-from nativecgi.files import file
-from nativecgi.forms import Form, Upload
-from nativecgi.headers import Headers
-from nativecgi.hooks import after_thaw, before_freeze
-from nativecgi.limits import Limits
-from nativecgi.multidict import MultiDict
-from nativecgi.proxy import behind_proxy
-from nativecgi.request import Request
-from nativecgi.response import (
+from nativecgi.adapters.wsgi import from_wsgi
+from nativecgi.message.credentials import BasicCredentials
+from nativecgi.message.errors import HTTPError
+from nativecgi.message.events import Event, event_stream
+from nativecgi.message.forms import Form, Upload
+from nativecgi.message.headers import Headers
+from nativecgi.message.limits import Limits
+from nativecgi.message.multidict import MultiDict
+from nativecgi.message.request import Request
+from nativecgi.message.response import (
     Handler,
     Response,
     bad_request,
@@ -36,9 +33,12 @@ from nativecgi.response import (
     text,
     unauthorized,
 )
+from nativecgi.message.setcookie import delete_cookie, set_cookie
+from nativecgi.middleware.cors import cors
+from nativecgi.middleware.proxy import behind_proxy
+from nativecgi.process.hooks import after_thaw, before_freeze
 from nativecgi.run import run
-from nativecgi.setcookie import delete_cookie, set_cookie
-from nativecgi.wsgi import from_wsgi
+from nativecgi.transfer.files import file
 
 __all__ = [
     "BasicCredentials",

@@ -3,11 +3,11 @@
 from collections.abc import Iterable
 from typing import NoReturn
 
-from nativecgi.freezepoint import reach
-from nativecgi.limits import Limits
-from nativecgi.process import serve
-from nativecgi.rehearsal import WarmUp, prepare
-from nativecgi.response import Handler
+from nativecgi.frozen.freezepoint import reach
+from nativecgi.frozen.rehearsal import WarmUp, prepare
+from nativecgi.gateways.table import Program, enter
+from nativecgi.message.limits import Limits
+from nativecgi.message.response import Handler
 
 
 def run(
@@ -23,4 +23,4 @@ def run(
     for GET, such as "/" or "/search?q=x", or each a Request. List those without effects: they
     come with no hook for a new process, and their answers go nowhere.
     """
-    serve(handler, reach(lambda: prepare(handler, warmup, limits)), limits)
+    enter(Program(handler, limits), reach(lambda: prepare(handler, warmup, limits)))

@@ -21,16 +21,17 @@ from urllib.parse import unquote_to_bytes, urlencode, urlsplit
 
 import msgspec
 
-from nativecgi import deadline
-from nativecgi.cgi import exchange, report
-from nativecgi.cookies import parse_cookies
-from nativecgi.decoders import decoder
-from nativecgi.errors import HTTPError
-from nativecgi.limits import Limits
-from nativecgi.multidict import MultiDict
-from nativecgi.request import Request
-from nativecgi.response import Handler, Response
-from nativecgi.send import Streamed, send, write
+from nativecgi.gateways.exchange import exchange
+from nativecgi.message.cookies import parse_cookies
+from nativecgi.message.decoders import decoder
+from nativecgi.message.errors import HTTPError
+from nativecgi.message.limits import Limits
+from nativecgi.message.multidict import MultiDict
+from nativecgi.message.request import Request
+from nativecgi.message.response import Handler, Response
+from nativecgi.process import deadline
+from nativecgi.process.report import report
+from nativecgi.transfer.send import Streamed, send, write
 
 T = TypeVar("T")
 

@@ -3,7 +3,7 @@
 import time
 from pathlib import Path
 
-from freezer import procfs
+from nativecgi_build.freezer import procfs
 
 SECONDS = 20
 

@@ -76,7 +76,7 @@ def freezer_command() -> Callable[..., list[str]]:
         *command: "str | Path", output: Path, options: Sequence[str] = ()
     ) -> list[str]:
         arguments = [*options, "-o", str(output), "--", *map(str, command)]
-        return [sys.executable, "-m", "freezer", *arguments]
+        return [sys.executable, "-m", "nativecgi_build.freezer", *arguments]
 
     return command_line
 

@@ -11,8 +11,8 @@ import pytest
 from servers import websocketd
 from servers.server import Server
 from tests.browser import Browser, Page, browsing
+from tests.gateways.test_websocket import await_that
 from tests.test_servers import descendants
-from tests.test_websocket import await_that
 
 
 @pytest.fixture(scope="module")

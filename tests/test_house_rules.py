@@ -10,12 +10,22 @@ import pytest
 
 import nativecgi
 
-ROOT = Path(nativecgi.__file__).parent.parent
-LIBRARY = sorted((ROOT / "nativecgi").rglob("*.py"))
-FREEZER = sorted((ROOT / "freezer").rglob("*.py"))
+PACKAGE = Path(nativecgi.__file__).parent
+ROOT = PACKAGE.parent
+BUILD = ROOT / "nativecgi_build"
+LIBRARY = sorted(PACKAGE.rglob("*.py"))
+FREEZER = sorted((BUILD / "freezer").rglob("*.py"))
+TOOL = sorted(set(BUILD.rglob("*.py")) - set(FREEZER))
 
-every_file = pytest.mark.parametrize("path", LIBRARY, ids=lambda path: path.name)
-every_freezer_file = pytest.mark.parametrize("path", FREEZER, ids=lambda path: path.name)
+
+def name(path: Path) -> str:
+    """How the rules below call a file: by its path in the repository's two packages."""
+    return str(path.relative_to(PACKAGE if path.is_relative_to(PACKAGE) else BUILD))
+
+
+every_file = pytest.mark.parametrize("path", LIBRARY, ids=name)
+every_freezer_file = pytest.mark.parametrize("path", FREEZER, ids=name)
+every_file_of_the_build = pytest.mark.parametrize("path", TOOL, ids=name)
 
 
 def tree(path: Path) -> ast.Module:
@@ -34,11 +44,22 @@ def imported(path: Path) -> set[str]:
     return names
 
 
+def rooms(path: Path, package: str) -> set[str]:
+    """The folders and files of a package that a file of it imports from."""
+    names = set()
+    for node in ast.walk(tree(path)):
+        if isinstance(node, ast.ImportFrom) and node.module:
+            within, _, rest = node.module.partition(".")
+            if within == package:
+                names |= {rest.partition(".")[0]} if rest else {it.name for it in node.names}
+    return names
+
+
 # --- the public names ---
 
 
 def test_all_is_what_is_imported() -> None:
-    froms = [node for node in tree(LIBRARY[0].parent / "__init__.py").body[1:]
+    froms = [node for node in tree(PACKAGE / "__init__.py").body[1:]
              if isinstance(node, ast.ImportFrom)]  # fmt: skip
     names = {alias.asname or alias.name for node in froms for alias in node.names}
     assert set(nativecgi.__all__) == names
@@ -78,14 +99,55 @@ def is_overload(node: ast.FunctionDef) -> bool:
 # --- who imports whom ---
 
 
+# Each room of the library may import from itself and from the rooms above it in this list. What
+# stands beside the rooms (run.py, testing.py, ...) puts them together, and may use all.
+ROOMS = ("message", "process", "middleware", "transfer", "gateways", "frozen", "adapters")
+# The same of what builds; its files, such as cli.py, may use all.
+BUILD_ROOMS = (
+    *("settings", "nuitka_plugins", "freezer", "sources", "environments", "scripts", "explain"),
+    *("build", "devserver"),
+)
+
+
+@every_file
+def test_rooms_of_the_library_import_one_way(path: Path) -> None:
+    room = name(path).partition("/")[0]
+    if room in ROOMS:
+        assert rooms(path, "nativecgi") <= set(ROOMS[: ROOMS.index(room) + 1])
+
+
+@every_file_of_the_build
+def test_rooms_of_the_build_import_one_way(path: Path) -> None:
+    room = name(path).partition("/")[0].removesuffix(".py")
+    if room in BUILD_ROOMS:
+        allowed = BUILD_ROOMS[: BUILD_ROOMS.index(room) + 1]
+        assert rooms(path, "nativecgi_build") <= set(allowed)
+
+
 @every_file
 def test_the_library_knows_nothing_of_the_build(path: Path) -> None:
-    assert not imported(path) & {"freezer", "build", "apps", "bench", "tests"}
+    assert not imported(path) & {"nativecgi_build", "apps", "bench", "tests"}
 
 
 @every_freezer_file
-def test_the_freezer_knows_nothing_of_the_library(path: Path) -> None:
-    assert not imported(path) & {"nativecgi", "build", "apps", "bench", "tests"}
+def test_the_freezer_knows_nothing_of_the_rest(path: Path) -> None:
+    assert not imported(path) & {"nativecgi", "apps", "bench", "tests"}
+    assert rooms(path, "nativecgi_build") <= {"freezer"}
+
+
+@every_file_of_the_build
+def test_what_builds_knows_nothing_of_what_is_built_here(path: Path) -> None:
+    assert not imported(path) & {"apps", "examples", "bench", "servers", "tests", "tools"}
+
+
+# A protocol each, or a grammar: halves of them would have to be read together.
+LONG = {"adapters/asgi.py", "adapters/script.py", "scripts/statements.py", "freezer/tracee.py"}
+
+
+@pytest.mark.parametrize("path", [*LIBRARY, *FREEZER, *TOOL], ids=name)
+def test_a_file_has_at_most_350_lines(path: Path) -> None:
+    lines = len(path.read_text(encoding="utf-8").splitlines())
+    assert (lines > 350) == (name(path) in LONG)
 
 
 @every_file
@@ -95,7 +157,7 @@ def test_the_library_needs_msgspec_and_multipart_and_nothing_else(path: Path) ->
 
 @every_freezer_file
 def test_the_freezer_needs_msgspec_and_pyelftools_and_nothing_else(path: Path) -> None:
-    assert imported(path) <= sys.stdlib_module_names | {"freezer", "msgspec", "elftools"}
+    assert imported(path) <= sys.stdlib_module_names | {"nativecgi_build", "msgspec", "elftools"}
 
 
 # --- who touches the process ---
@@ -103,50 +165,53 @@ def test_the_freezer_needs_msgspec_and_pyelftools_and_nothing_else(path: Path) -
 # Every use of os and sys in the library, less those that only compute. A file that is not here
 # has none: it can be tested with a dictionary and some bytes.
 EDGE = {
-    "asgi.py": "os.close os.pipe2 os.read",
-    "body.py": "os.readv",
-    "bytecode.py": (
+    "adapters/asgi.py": "os.close os.pipe2 os.read",
+    "transfer/body.py": "os.readv",
+    "frozen/bytecode.py": (
         "open os.close os.open os.pread os.preadv os.pwrite os.readlink sys.executable "
         "sys.meta_path"
     ),
-    "cgi.py": "sys.stderr",
-    "chance.py": "os.urandom",
-    "closedworld.py": (
+    "process/report.py": "sys.stderr",
+    "frozen/chance.py": "os.urandom",
+    "frozen/closedworld.py": (
         "open os.close os.environ os.memfd_create os.open os.unlink os.urandom os.walk os.write "
         "sys.executable sys.meta_path"
     ),
-    "environment.py": "os._Environ os.environ os.environb",
-    "files.py": "open os.close os.fstat os.open",
-    "freezepoint.py": "os.environ sys.argv sys.executable",
-    "immortal.py": "open os.pwrite sys sys.version_info",
-    "letterbox.py": "open",
-    "memory.py": "os.close os.dup os.dup2 os.memfd_create os.pread sys._debugmallocstats",
-    "openings.py": "os.listdir os.readlink sys._getframe sys.addaudithook sys.stderr",
-    "packagedata.py": (
+    "process/environment.py": "os._Environ os.environ os.environb",
+    "transfer/files.py": "open os.close os.fstat os.open",
+    "frozen/freezepoint.py": "os.environ sys.argv sys.executable",
+    "frozen/immortal.py": "open os.pwrite sys sys.version_info",
+    "process/letterbox.py": "open",
+    "frozen/memory.py": "os.close os.dup os.dup2 os.memfd_create os.pread sys._debugmallocstats",
+    "frozen/openings.py": "os.listdir os.readlink sys._getframe sys.addaudithook sys.stderr",
+    "frozen/packagedata.py": (
         "open os.environ os.open os.readlink os.stat os.unlink os.urandom os.walk sys.executable"
     ),
-    "process.py": "os._exit os.environ sys.argv",
-    "rehearsal.py": "os.close os.dup os.dup2 os.lseek os.memfd_create os.open os.write sys.stdout",
-    "renewal.py": (
+    "gateways/cgi.py": "os.environ sys.argv",
+    "process/leaving.py": "os._exit",
+    "frozen/rehearsal.py": (
+        "os.close os.dup os.dup2 os.lseek os.memfd_create os.open os.write sys.stdout"
+    ),
+    "frozen/renewal.py": (
         "os.register_at_fork os.urandom sys.argv sys.exc_info sys.excepthook sys.orig_argv"
     ),
-    "script.py": (
+    "adapters/script.py": (
         "open os._exit os.close os.dup os.dup2 os.environ os.isatty os.lseek os.memfd_create "
         "os.open os.write sys.__excepthook__ sys.__stdin__ sys.__stdout__ sys.argv "
         "sys.excepthook sys.path sys.stdin sys.stdout"
     ),
-    "selfstart.py": (
+    "process/selfstart.py": (
         "open os._exit os.environ os.getpid os.posix_spawn sys.argv sys.executable sys.stderr"
     ),
-    "send.py": "os.fstat os.pread os.sendfile os.write",
-    "spool.py": "os.pread",
-    "streams.py": (
+    "transfer/send.py": "os.fstat os.pread os.sendfile os.write",
+    "message/spool.py": "os.pread",
+    "process/streams.py": (
         "open os.dup os.dup2 os.fstat os.isatty os.open os.set_inheritable sys sys.stderr "
         "sys.stdout"
     ),
-    "threads.py": "os.stat sys._current_frames sys.stderr",
-    "websocket.py": "open",
-    "wsgi.py": "sys.stderr",
+    "process/threads.py": "os.stat sys._current_frames sys.stderr",
+    "gateways/websocketd.py": "open",
+    "adapters/wsgi.py": "sys.stderr",
 }
 PURE = {
     *(
@@ -174,7 +239,7 @@ PURE = {
 
 @every_file
 def test_only_the_edge_touches_the_process(path: Path) -> None:
-    assert touched(tree(path)) - PURE == set(EDGE.get(path.name, "").split())
+    assert touched(tree(path)) - PURE == set(EDGE.get(name(path), "").split())
 
 
 def touched(module: ast.Module) -> set[str]:

@@ -28,9 +28,9 @@ from nativecgi import (
     stream,
     text,
 )
-from nativecgi.response import Handler
+from nativecgi.message.response import Handler
 from nativecgi.testing import Answer, Client, parse_answer
-from tests.test_process import PATH
+from tests.gateways.test_process import PATH
 
 
 class Point(msgspec.Struct):

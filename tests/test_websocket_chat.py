@@ -24,8 +24,8 @@ from apps.websocket_chat import MOST_CHARACTERS, NAME, NAMES, page
 from nativecgi import Request
 from servers import websocketd
 from servers.server import Server
+from tests.gateways.test_websocket import SESSION, await_that
 from tests.test_servers import descendants
-from tests.test_websocket import SESSION, await_that
 
 SECONDS = 30
 PEOPLE, EACH = 50, 4

@@ -25,7 +25,7 @@ from threading import Lock, Timer
 
 import msgspec
 
-from environments import EnvironmentFailed, environment
+from nativecgi_build.environments.environment import EnvironmentFailed, environment
 
 ROOT = Path(__file__).resolve().parent.parent
 TABLE = ROOT / "tools" / "packages.toml"
@@ -267,7 +267,7 @@ def freeze_only(package: Package) -> Result:
         except EnvironmentFailed as error:
             result.outcome, result.reason = FAILS, _short(str(error))
             return result
-        command = [sys.executable, "-m", "freezer", "-o", str(program), "--"]
+        command = [sys.executable, "-m", "nativecgi_build.freezer", "-o", str(program), "--"]
         result.outcome, result.reason = _run([*command, str(python), "-P", str(source)])
         if not result.outcome:
             _compare(result, source, program, python)

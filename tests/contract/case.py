@@ -7,7 +7,7 @@ from typing import Any, Final
 import msgspec
 from msgspec import Struct
 
-from nativecgi.multidict import MultiDict
+from nativecgi.message.multidict import MultiDict
 
 PROCESS, BINARY = "process", "binary"
 APACHE, NGINX, LIGHTTPD = "apache", "nginx", "lighttpd"

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any, cast
 from urllib.parse import urlsplit
 
-from nativecgi.multidict import MultiDict
+from nativecgi.message.multidict import MultiDict
 from nativecgi.testing import Client
 from servers.server import Server
 from tests.apps.contract import LIMITS, handle

@@ -4,7 +4,7 @@ import ctypes
 import faulthandler
 import os
 
-from nativecgi.freezepoint import reach
+from nativecgi.frozen.freezepoint import reach
 
 
 def follow_null() -> None:

@@ -32,7 +32,7 @@ import zoneinfo
 from collections.abc import Callable
 from random import randbytes
 
-from nativecgi.freezepoint import reach
+from nativecgi.frozen.freezepoint import reach
 
 
 class Generator(random.Random):

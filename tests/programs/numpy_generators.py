@@ -6,7 +6,7 @@ import sys
 import numpy
 from numpy.random import RandomState
 
-from nativecgi.freezepoint import reach
+from nativecgi.frozen.freezepoint import reach
 
 numpy.random.seed()  # in the old way, of which numpy keeps no seed
 old, put_back = RandomState(), RandomState()

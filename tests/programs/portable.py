@@ -22,7 +22,7 @@ from collections.abc import Callable
 
 import msgspec
 
-from nativecgi.freezepoint import reach
+from nativecgi.frozen.freezepoint import reach
 
 TEXT = "".join(f"{number} grüße aus der Kälte; " for number in range(3000))
 DATA = TEXT.encode()

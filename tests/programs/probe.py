@@ -19,7 +19,7 @@ import uuid
 from collections.abc import Callable
 
 from nativecgi import before_freeze
-from nativecgi.freezepoint import reach
+from nativecgi.frozen.freezepoint import reach
 
 # The ids of processes that have run the hook.
 before: list[int] = []

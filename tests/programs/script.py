@@ -2,7 +2,7 @@
 
 import os
 
-from nativecgi.script import process
+from nativecgi.adapters.script import process
 
 with process(globals(), "cgi", "cgitb", "shelve", "subprocess"):
     exec(compile(os.environ["SCRIPT"], "script.cgi", "exec"))

@@ -14,7 +14,7 @@ from typing import Any
 
 from nativecgi import Request, Response, before_freeze, run, text
 from nativecgi import json as json_response
-from nativecgi.asgi import Receive, Send, from_asgi
+from nativecgi.adapters.asgi import Receive, Send, from_asgi
 
 seen: ContextVar[str] = ContextVar("seen", default="")
 settings: list[str | None] = []

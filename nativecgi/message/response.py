@@ -1,0 +1,193 @@
+"""A handler's answer, and short ways to write the usual ones."""
+
+from collections.abc import Callable, Iterable
+from http import HTTPStatus
+from typing import Any, BinaryIO, cast
+from urllib.parse import quote
+
+import msgspec
+
+from nativecgi.message.errors import HTTPError, require_status
+from nativecgi.message.headers import HeaderFields, pairs
+from nativecgi.message.request import Request
+
+# ASCII but for what a URI has only percent-encoded. A tab is: browsers leave it out, and "/\t/x"
+# would be the address of a server.
+_URI = "".join(map(chr, range(128))).translate(dict.fromkeys(map(ord, '\t "<>\\^`{|}')))
+
+# The phrases of the status codes that IANA has registered for answers.
+_PHRASES = {status.value: status.phrase for status in HTTPStatus if status >= 200}
+
+
+# Pieces are sent one by one, as they come; a file from where it stands to its end.
+Body = bytes | str | Iterable[bytes | str] | BinaryIO
+
+
+class Response(msgspec.Struct, eq=False):
+    """What to send: a body, a status code and header fields.
+
+    Content-Length is set on the way where the length is known. Content-Type is text/plain for a
+    body of str, and application/octet-stream for any other, unless `headers` has another.
+
+    A body of pieces or a file is closed after use, where it has a method `close`.
+    """
+
+    body: Body = b""
+    status: int = 200
+    headers: HeaderFields = ()
+
+
+Handler = Callable[[Request], Response]
+
+
+def text(body: str, status: int = 200, headers: HeaderFields = ()) -> Response:
+    """Plain text."""
+    return _typed("text/plain; charset=utf-8", body, status, headers)
+
+
+def html(body: str, status: int = 200, headers: HeaderFields = ()) -> Response:
+    """A page; whatever comes from outside has to be escaped by the caller (html.escape)."""
+    return _typed("text/html; charset=utf-8", body, status, headers)
+
+
+def json(value: Any, status: int = 200, headers: HeaderFields = ()) -> Response:
+    """A value that msgspec can write as JSON: Structs, dicts, lists, datetimes, ..."""
+    try:
+        body = msgspec.json.encode(value)
+    except UnicodeEncodeError:  # bytes of a request that are no UTF-8 were kept as surrogates
+        body = msgspec.json.encode(_encodable(msgspec.to_builtins(value)))
+    return _typed("application/json", body, status, headers)
+
+
+def stream(
+    pieces: Iterable[bytes | str],
+    content_type: str = "application/octet-stream",
+    status: int = 200,
+    headers: HeaderFields = (),
+) -> Response:
+    """A body that is sent piece by piece, each as soon as `pieces` gives it.
+
+    The header goes out with the first piece, so that a failure before it is still a 500. One
+    after it ends the program with the answer incomplete: give a Content-Length in `headers`
+    where you know it, since a client cannot tell otherwise.
+
+    Whatever the body of the request is wanted for has to be read before this is returned.
+    """
+    return _typed(content_type, pieces, status, headers)
+
+
+def redirect(location: str, status: int = 302, headers: HeaderFields = ()) -> Response:
+    """Send the client elsewhere: 302 for now, 301 for good, 303 to look at a result."""
+    return Response(b"", status, [("Location", _uri(location)), *pairs(headers)])
+
+
+def local_redirect(path: str) -> Response:
+    """Have the server answer with what it has at `path`, which may end in a query string.
+
+    The client does not see it (RFC 3875 6.2.2); the new request is a GET. nginx sends the client
+    there instead, and lighttpd has to be allowed to (cgi.local-redir). A path that begins with
+    two slashes is refused: it would be another server's.
+    """
+    return Response(b"", 200, [("Location", _uri(path))])
+
+
+def no_content(headers: HeaderFields = ()) -> Response:
+    """Done, and nothing to show for it: 204."""
+    return Response(b"", 204, headers)
+
+
+def unauthorized(realm: str, message: str = "", headers: HeaderFields = ()) -> Response:
+    """Ask for a name and password (HTTP Basic); `realm` tells the user what for: 401."""
+    quoted = realm.replace("\\", "\\\\").replace('"', '\\"')
+    challenge = f'Basic realm="{quoted}", charset="UTF-8"'
+    return error(401, message, [("WWW-Authenticate", challenge), *pairs(headers)])
+
+
+def not_found(message: str = "", headers: HeaderFields = ()) -> Response:
+    """There is nothing at that path: 404."""
+    return error(404, message, headers)
+
+
+def bad_request(message: str = "", headers: HeaderFields = ()) -> Response:
+    """The request makes no sense, and `message` says why: 400."""
+    return error(400, message, headers)
+
+
+def method_not_allowed(*methods: str, headers: HeaderFields = ()) -> Response:
+    """The path exists, but only for these methods: 405. GET brings HEAD with it."""
+    if "GET" in methods and "HEAD" not in methods:
+        methods = (*methods, "HEAD")
+    return error(405, headers=[("Allow", ", ".join(methods)), *pairs(headers)])
+
+
+def error(status: int, message: str = "", headers: HeaderFields = ()) -> Response:
+    """An answer that says what went wrong as plain text: `message`, or the status's phrase."""
+    return text((message or phrase(status)) + "\n", status, headers)
+
+
+def refusal(failure: HTTPError) -> Response:
+    """The answer that an HTTPError stands for."""
+    return error(failure.status, failure.message, failure.headers)
+
+
+def phrase(status: int) -> str:
+    """What a status code is called; its number's class where it is not a registered one.
+
+    Raises ValueError where it is not the status of an answer.
+    """
+    if (known := _PHRASES.get(status)) is not None:
+        return known
+    require_status(status)
+    return ("Success", "Redirection", "Client Error", "Server Error")[status // 100 - 2]
+
+
+def answered(handler: Handler, request: Request) -> Response:
+    """The handler's answer, be it returned or raised as an HTTPError, by a group of tasks as well.
+
+    Raises TypeError where the handler returns something else.
+    """
+    try:
+        response = handler(request)
+    except HTTPError as failure:
+        return refusal(failure)
+    except BaseExceptionGroup as group:
+        if group.split(HTTPError)[1] is not None:  # something else has failed, too
+            raise
+        return refusal(_first(group))
+    if not isinstance(response, Response):
+        raise TypeError(f"a handler returns a Response, not {type(response).__name__}")
+    return response
+
+
+def _first(group: BaseExceptionGroup[Any]) -> HTTPError:
+    failure: Any = group
+    while isinstance(failure, BaseExceptionGroup):
+        failure = failure.exceptions[0]
+    return cast(HTTPError, failure)
+
+
+def _uri(text: str) -> str:
+    """RFC 3986 2: what a URI cannot hold percent-encoded; line breaks are for encode to refuse."""
+    return quote(text, safe=_URI, errors="surrogateescape")
+
+
+def _encodable(value: Any) -> Any:
+    """The same built-in value with U+FFFD for what is in no UTF-8."""
+    match value:
+        case str():
+            return value.encode("utf-8", "surrogateescape").decode("utf-8", "replace")
+        case dict():
+            return {_encodable(name): _encodable(item) for name, item in value.items()}
+        case list() | tuple():
+            return [_encodable(item) for item in value]
+        case _:
+            return value
+
+
+def _typed(media_type: str, body: Body, status: int, headers: HeaderFields) -> Response:
+    fields = pairs(headers) if headers else []
+    for name, _value in fields:
+        if name.lower() == "content-type":
+            return Response(body, status, fields)
+    fields.append(("Content-Type", media_type))
+    return Response(body, status, fields)

@@ -1,0 +1,1 @@
+"""Functions from handler to handler."""

@@ -1,0 +1,1 @@
+"""What builds programs, and never runs on a server."""

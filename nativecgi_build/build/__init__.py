@@ -1,0 +1,1 @@
+"""From an app to a program: rehearse, compile, freeze, try."""

@@ -1,0 +1,199 @@
+"""What to build: an app or a script, and the files that are its own."""
+
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+import msgspec
+
+from nativecgi.frozen.rehearsal import SERVER
+from nativecgi_build.build.errors import BuildError
+from nativecgi_build.environments.environment import EnvironmentFailed, Section, script_metadata
+from nativecgi_build.scripts import cgiscript, project
+from nativecgi_build.settings import Settings
+
+# The request that a new program is tried with, but for what its warm-up says; it runs in an empty
+# folder. HEAD does what GET does in most programs, and does not wait for a stream.
+TRIAL = {
+    **SERVER,
+    "REQUEST_METHOD": "HEAD",
+    "REQUEST_URI": f"{SERVER['SCRIPT_NAME']}/",
+    "PATH_INFO": "/",
+}
+# A script may have effects: of it a trial runs nothing (nativecgi/script.py).
+SCRIPT_TRIAL = {**TRIAL, "NATIVECGI_TRIAL": "1"}
+# What the freezer cannot know: how a program here gets around its freeze point.
+HOOKS = (
+    "The freeze point is the call of run(). What belongs before it goes into a function under "
+    "@before_freeze, what belongs after it under @after_thaw, or into the handler."
+)
+SCRIPT_HOOKS = (
+    "The freeze point of a script is behind its imports and definitions. What a module of yours "
+    "opens when it is imported has to be opened later: see docs/scripts.md."
+)
+# What is a module or made from one; what else is in the folder of a package is data.
+CODE = {".py", ".pyc", ".pyi", ".so"}
+
+
+class App(msgspec.Struct, frozen=True):
+    """A program to build."""
+
+    name: str
+    source: Path  # a .py file, or the folder of a package that has a __main__.py; or a script
+    is_script: bool = False
+    tries: tuple[str, ...] = ()  # paths that a script may be asked for at the build
+
+    @property
+    def trial(self) -> dict[str, str]:
+        """The environment of the request that the new program is tried with."""
+        return SCRIPT_TRIAL if self.is_script else TRIAL
+
+    @property
+    def hint(self) -> str:
+        """What to do where it cannot be frozen as it is."""
+        return SCRIPT_HOOKS if self.is_script else HOOKS
+
+    @property
+    def origin(self) -> str:
+        """Tells it from others of its name."""
+        if not self.is_script:
+            return str(self.source)
+        return f"{self.source}, a script{''.join(f', tried with {path}' for path in self.tries)}"
+
+    def main(self, work: Path) -> Path:
+        """What is compiled: of a script the copy that is made in the folder `work`."""
+        return work / "script" / self.source.name if self.is_script else self.source
+
+
+def find_apps(
+    names: Sequence[str],
+    settings: Settings,
+    scripts: Sequence[str] = (),
+    tries: Sequence[str] = (),
+) -> list[App]:
+    """The apps and scripts that the command line names, or all apps of the project.
+
+    The scripts may be asked for the paths `tries` at the build.
+
+    Raises BuildError where there is none, and where two would become programs of one name.
+    """
+    known = list(_all_apps(settings))
+    named = [
+        *(_find_app(name, known) for name in names),
+        *(_find_script(name, tries) for name in scripts),
+    ]
+    found = named or known
+    if not found:
+        raise BuildError(f"there is no app in {settings.folder}")
+    by_name: dict[str, App] = {}
+    for app in found:
+        other = by_name.setdefault(app.name, app)
+        if other != app:
+            raise BuildError(f"{other.source} and {app.source} would both become {app.name!r}")
+    return list(by_name.values())
+
+
+def _all_apps(settings: Settings) -> Iterator[App]:
+    for pattern in settings.apps:
+        for path in sorted(settings.folder.glob(pattern)):
+            if path.name != "__init__.py" and (app := _app_at(path)):
+                yield app
+
+
+def _find_app(name: str, known: Sequence[App]) -> App:
+    if app := _app_at(Path(name)) or next((it for it in known if it.name == name), None):
+        return app
+    raise BuildError(f"there is no app {name!r}: name a .py file, or a folder with a __main__.py")
+
+
+def _app_at(path: Path) -> App | None:
+    path = path.resolve()
+    if path.name == "__main__.py" and path.is_file():
+        return App(path.parent.name, path.parent)
+    if path.suffix == ".py" and path.is_file():
+        return App(path.stem, path)
+    return App(path.name, path) if (path / "__main__.py").is_file() else None
+
+
+def _find_script(name: str, tries: Sequence[str]) -> App:
+    path = Path(name).resolve()
+    if not path.is_file():
+        raise BuildError(f"there is no script {name!r}")
+    return App(cgiscript.name_of(path), path, is_script=True, tries=tuple(tries))
+
+
+def copy_script(app: App, work: Path, modules: Sequence[str] = ()) -> None:
+    """Make the copy of a script that is compiled, which imports these modules early."""
+    copy, target = cgiscript.freezable(app.source, tries_of(app), modules), app.main(work)
+    target.parent.mkdir(exist_ok=True)
+    target.write_text(copy.source, encoding="utf-8")
+
+
+def _section(app: App) -> Section:
+    """What a script says of its build."""
+    try:
+        return script_metadata(app.source).tool.nativecgi if app.is_script else Section()
+    except EnvironmentFailed as error:
+        raise BuildError(str(error)) from None
+
+
+def tries_of(app: App) -> Sequence[str]:
+    """The paths that a script is asked for at the build."""
+    return app.tries or _section(app).tries
+
+
+def project_of(app: App, seen: project.Seen) -> project.Project:
+    """What lies beside a script and belongs to it; of an app nothing."""
+    if not app.is_script:
+        return project.Project()
+    is_wsgi = cgiscript.freezable(app.source).is_wsgi
+    return project.find(app.source, seen, is_root=is_wsgi, listed=_section(app).data)
+
+
+def notes(app: App, seen: project.Seen) -> Iterator[str]:
+    """For whoever builds a script: where it is frozen, and what is in its program."""
+    copy = cgiscript.freezable(app.source, modules=seen.late)
+    if copy.is_wsgi:
+        yield f"frozen at line {copy.line}, with its WSGI application made"
+        if not tries_of(app):
+            yield "no page was tried, so each request may import modules that it needs: use --try /"
+    else:
+        above = f", above line {copy.below}, which each process runs first"
+        yield f"frozen at line {copy.line}{above if copy.below else ''}"
+    if copy.obstacle:
+        yield f"its WSGI application is made in each process, because of line {copy.obstacle}"
+    if copy.late:
+        names = ", ".join(copy.late)
+        yield f"each process may import {names}: with --try /, the build does that"
+    yield from project_of(app, seen).notes()
+
+
+def data_files(app: App) -> Iterator[tuple[Path, Path]]:
+    """The files in a package's folder that are no code, and where they go: beside the program."""
+    if app.source.is_dir():
+        for file in sorted(app.source.rglob("*")):
+            place = file.relative_to(app.source.parent)
+            # What is hidden may be secret, such as .env.
+            is_hidden = any(part.startswith((".", "__pycache__")) for part in place.parts)
+            if file.is_file() and file.suffix not in CODE and not is_hidden:
+                yield file, place
+
+
+def _modules(app: App) -> Iterator[Path]:
+    """A package's own modules, which are in its program whether they are imported or not."""
+    if app.source.is_dir():
+        yield from sorted(app.source.rglob("*.py"))
+
+
+def own_files(app: App, seen: project.Seen | None = None) -> Iterator[Path]:
+    """The app's own files, as far as they are known from what it was `seen` to do."""
+    if app.source.is_dir():
+        yield from _modules(app)
+        yield from (file for file, _place in data_files(app))
+    else:
+        yield app.source
+        yield from project_of(app, seen or project.Seen()).files()
+
+
+def program_name(app: App) -> str:
+    """The file's name beside the folders of data that packages have: a name of none of them."""
+    return f"{app.name}.bin"

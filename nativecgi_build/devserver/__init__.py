@@ -1,0 +1,1 @@
+"""Serving on this machine alone, for trying things."""

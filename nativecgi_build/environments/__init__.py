@@ -1,0 +1,1 @@
+"""The Python environment that an app is built in."""

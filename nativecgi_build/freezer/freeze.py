@@ -1,0 +1,201 @@
+"""The whole of freezing, step by step."""
+
+import os
+import platform
+import sys
+import tempfile
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from msgspec import Struct
+from msgspec.structs import replace
+
+from nativecgi_build.freezer import checks, image, paths, placement, procfs, tracee
+from nativecgi_build.freezer.capture import capture
+from nativecgi_build.freezer.chance import Chance
+from nativecgi_build.freezer.debug import MappedFile, mapped_files, side_file
+from nativecgi_build.freezer.determinism import THEN, Determinism
+from nativecgi_build.freezer.errors import CannotFreeze, FreezerError, Unsupported, WouldBeLost
+from nativecgi_build.freezer.mapfile import map_file
+from nativecgi_build.freezer.prepare import prepare
+from nativecgi_build.freezer.snapshot import Snapshot
+from nativecgi_build.freezer.trial import touched
+
+# Set for the traced program, to 32 hexadecimal digits that mark its letterbox. A program that
+# finds it stops itself with SIGSTOP at its freeze point.
+FREEZE_POINT = "FREEZE_POINT"
+# Set as well when a program runs once more, since it is refused for what it has left open: it may
+# print where that was opened.
+FREEZE_EXPLAIN = "FREEZE_EXPLAIN"
+
+# rseq(2) registers memory with the kernel, for which a thaw could not answer.
+_TUNABLES = "glibc.pthread.rseq=0"
+ENVIRONMENT = {
+    "PATH": "/usr/local/bin:/usr/bin:/bin",
+    "LANG": "C.UTF-8",
+    # Without them a program that asks for its home gets the builder's, from the user database.
+    "HOME": "/nonexistent",
+    "USER": "nobody",
+    "LOGNAME": "nobody",
+    "GLIBC_TUNABLES": _TUNABLES,
+    # Every symbol is looked up now: a thaw has no time for it, and less memory to write to.
+    "LD_BIND_NOW": "1",
+    # numpy's and scipy's library starts threads when it is loaded, which cannot be frozen.
+    "OPENBLAS_NUM_THREADS": "1",
+}
+# For an image that runs on any x86-64 CPU, too.
+PORTABLE = {
+    # glibc chooses among its functions by what the CPU can do, once, and the choice is frozen; what
+    # is taken from it here was added after the first x86-64 CPUs.
+    "GLIBC_TUNABLES": f"{_TUNABLES}:glibc.cpu.hwcaps=-SSSE3,-SSE4_1,-SSE4_2,-POPCNT,-AVX,-AVX2,"
+    "-AVX512F,-FMA,-FMA4,-BMI1,-BMI2,-LZCNT,-MOVBE,-XSAVE,-XSAVEC,-AVX_Fast_Unaligned_Load",
+    # OpenSSL chooses likewise (OPENSSL_ia32cap(3)). From the first of its five words the upper half
+    # is taken, in which CPUID tells what came after SSE2; the others are about later CPUs still.
+    "OPENSSL_ia32cap": "~0xffffffff00000000:0:0:0:0",
+}
+
+SECONDS = 60.0
+# A program that is to be reproducible is stopped at each of its system calls: where there are a
+# hundred thousand, as where objects become immortal, that takes ten times as long.
+TIMES_AS_LONG = 10
+
+
+def freeze(
+    command: Sequence[str],
+    output: Path,
+    *,
+    environment: Mapping[str, str] | None = None,
+    trial: Mapping[str, str] | None = None,
+    forget: Sequence[Path] = (),
+    debug: Path | None = None,
+    map: Path | None = None,
+    seconds: float = SECONDS,
+    seed: bytes | None = None,
+    native: bool = False,
+) -> str:
+    """Run `command` up to its freeze point and write it as an executable file to `output`.
+
+    It runs with a minimal environment of its own, to which `environment` is added, and has
+    `seconds` to get there, or ten times as long with a `seed`. With `trial`, an environment, the
+    frozen program is then run once in an empty folder to learn which memory it writes to, and
+    made faster by that. `forget` are the paths of folders that the image must not know, such as a
+    temporary one that anybody could make again. `debug` is a file to write beside the image what
+    a debugger has to know, and `map` one for what its memory was mapped from (mapfile.py).
+    A `native` image may be faster than others, and not run on CPUs that lack what this one has.
+    With a `seed` the same program gives the same image; who knows the seed can tell its addresses
+    and random values. Returns what the program printed on its way to the freeze point.
+
+    Raises CannotFreeze or Unsupported, having written nothing, where the program or this
+    machine do not allow it, and OSError where `output` cannot be written.
+    """
+    require_support()
+    for path in filter(None, (output, debug, map)):
+        if not path.parent.is_dir():
+            raise CannotFreeze(f"there is no folder {path.parent} to write {path.name} to")
+    for path in forget:
+        if len(os.fspath(path)) <= paths.TOO_SHORT:
+            raise CannotFreeze(f"{path} is too short to be replaced by a path below /proc")
+    chance = Chance(seed)
+    if chance.is_seeded:
+        seconds *= TIMES_AS_LONG
+    token = chance.bytes(16)
+    basis = ENVIRONMENT if native else ENVIRONMENT | PORTABLE
+    program = _Program(
+        command, {**basis, **(environment or {}), FREEZE_POINT: token.hex()}, token, seconds
+    )
+    try:
+        frozen = _frozen(program, chance, forget, for_debugger=debug is not None)
+    except WouldBeLost as refusal:
+        explained = _explained(program, chance) if refusal.has_descriptors else None
+        raise explained or refusal from None
+    snapshot, stub_address = frozen.snapshot, frozen.stub_address
+    if trial is None:
+        image.write(output, snapshot, stub_address)
+    else:
+        # Beside the output, where programs may be executed: a /tmp may forbid it.
+        with tempfile.TemporaryDirectory(prefix=".freezer-", dir=output.parent) as folder:
+            draft = Path(folder, "draft")
+            image.write(draft, snapshot, stub_address)
+            touches = touched(draft, trial, seconds, _answers(chance))
+        image.write(output, snapshot, stub_address, touches)
+    if debug is not None:
+        debug.write_bytes(side_file(frozen.files))
+    if map is not None:
+        map.write_text(map_file(frozen.mappings, snapshot.memory))
+    return frozen.printed
+
+
+class _Program(Struct, frozen=True):
+    """What is to be frozen."""
+
+    command: Sequence[str]
+    environment: dict[str, str]
+    token: bytes
+    seconds: float
+
+
+class _Frozen(Struct, frozen=True):
+    """What is read of it at its freeze point."""
+
+    snapshot: Snapshot
+    stub_address: int
+    printed: str
+    mappings: list[procfs.Mapping]
+    files: list[MappedFile]  # for a debugger
+
+
+def _frozen(
+    program: _Program, chance: Chance, forget: Sequence[Path], *, for_debugger: bool = False
+) -> _Frozen:
+    """Run the program to its freeze point and read it there; raises what `freeze` raises."""
+    older_files = checks.temporary_files()
+    answers = _answers(chance)
+    with tracee.started(program.command, program.environment, answers=answers) as process:
+        taken = placement.place(process, chance) if chance.is_seeded else []
+        prepared = prepare(process, chance)
+        process.run_to_freeze_point(program.seconds)
+        placement.give_back(process, taken)
+        snapshot = capture(process, prepared, program.token, older_files, forget)
+        return _Frozen(
+            snapshot,
+            prepared.stub_address,
+            process.output.text(),
+            procfs.mappings(process.pid),
+            list(mapped_files(process.pid)) if for_debugger else [],
+        )
+
+
+def _explained(program: _Program, chance: Chance) -> WouldBeLost | None:
+    """The refusal of a program that has been asked to tell more; None if it is another matter."""
+    environment = program.environment | {FREEZE_EXPLAIN: "1"}
+    try:
+        _frozen(replace(program, environment=environment), chance, ())
+    except WouldBeLost as refusal:
+        return refusal
+    except FreezerError:
+        pass
+    return None
+
+
+def _answers(chance: Chance) -> Determinism | None:
+    """What the program hears of chance and time, where that is not the kernel's to say."""
+    return Determinism(chance, _now()) if chance.is_seeded else None
+
+
+def _now() -> int:
+    """The time of a reproducible build; see https://reproducible-builds.org/specs/."""
+    try:
+        return int(os.environ.get("SOURCE_DATE_EPOCH", THEN))
+    except ValueError as error:
+        raise Unsupported(f"SOURCE_DATE_EPOCH is no number of seconds: {error}") from error
+
+
+def require_support() -> None:
+    """Raise Unsupported unless this is a machine whose processes can be frozen."""
+    if sys.platform != "linux" or platform.machine() != "x86_64" or sys.maxsize < 2**32:
+        raise Unsupported(
+            f"freezing needs 64-bit Linux on x86-64; this is {platform.system()} on "
+            f"{platform.machine()}"
+        )
+    if platform.libc_ver()[0] != "glibc":
+        raise Unsupported("freezing needs the GNU C library, and this Python runs on another")

@@ -1,0 +1,1 @@
+"""Old CGI scripts as programs."""
