@@ -6,7 +6,7 @@ Exit statuses: 0 when all is done, 1 when something failed, 2 when the command l
 import os
 import re
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from importlib.metadata import version
 from pathlib import Path
 from typing import Annotated, NoReturn
@@ -44,8 +44,21 @@ def main(arguments: Sequence[str] | None = None, project: Path | None = None) ->
         )
     global _project
     _project = project
-    app(given, prog_name="nativecgi")
+    app(list(_repeated("--script", given)), prog_name="nativecgi")
     raise AssertionError("typer exits")
+
+
+def _repeated(option: str, arguments: Iterable[str]) -> Iterator[str]:
+    """Arguments where an option stands before each of the values that followed it once."""
+    follows = False
+    for argument in arguments:
+        if argument == option or argument.startswith("-"):
+            follows = argument == option
+            if follows:
+                continue
+        elif follows:
+            yield option
+        yield argument
 
 
 _project: Path | None = None
@@ -92,7 +105,10 @@ def build(
     ] = None,
     script: Annotated[
         list[str] | None,
-        typer.Option(metavar="FILE", help="A CGI script that prints its answer; repeatable."),
+        typer.Option(
+            metavar="FILE",
+            help="CGI scripts that print their answers: all files up to the next option.",
+        ),
     ] = None,
     tries: Annotated[
         list[str] | None,
