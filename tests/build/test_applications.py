@@ -117,9 +117,9 @@ def site(nativecgi: list[str], tmp_path_factory: pytest.TempPathFactory) -> Path
     (project / "requirements.txt").write_text("django==6.1.2\n")
     admin = {"DJANGO_SUPERUSER_PASSWORD": "secret", "PATH": os.defpath}
     create = "createsuperuser --noinput --username ann --email ann@example.org"
-    for command in ("migrate", create):
-        words = [python, "manage.py", *command.split()]
-        subprocess.run(words, cwd=project, env=admin, check=True, capture_output=True)
+    for words in ("migrate", create):
+        manage = [python, "manage.py", *words.split()]
+        subprocess.run(manage, cwd=project, env=admin, check=True, capture_output=True)
     command = [*nativecgi, "build", "--wsgi", "mysite.wsgi:application", "--try", "/"]
     result = subprocess.run(command, cwd=project, capture_output=True, text=True, check=False)
     assert result.returncode == 0, result.stderr
