@@ -6,7 +6,7 @@ Exit statuses: 0 when all is done, 1 when something failed, 2 when the command l
 import os
 import re
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from importlib.metadata import version
 from pathlib import Path
 from typing import Annotated, NoReturn
@@ -21,6 +21,7 @@ from nativecgi_build.build.errors import BuildError
 from nativecgi_build.build.pipeline import build_all
 from nativecgi_build.build.records import Wanted
 from nativecgi_build.freezer import SECONDS, Unsupported, require_support
+from nativecgi_build.scripts.reference import BadReference, parsed
 from nativecgi_build.settings import Settings, SettingsError, settings_of
 
 SECRET = "NATIVECGI_SECRET"
@@ -44,8 +45,21 @@ def main(arguments: Sequence[str] | None = None, project: Path | None = None) ->
         )
     global _project
     _project = project
-    app(given, prog_name="nativecgi")
+    app(list(_repeated("--script", given)), prog_name="nativecgi")
     raise AssertionError("typer exits")
+
+
+def _repeated(option: str, arguments: Iterable[str]) -> Iterator[str]:
+    """Arguments where an option stands before each of the values that followed it once."""
+    follows = False
+    for argument in arguments:
+        if argument == option or argument.startswith("-"):
+            follows = argument == option
+            if follows:
+                continue
+        elif follows:
+            yield option
+        yield argument
 
 
 _project: Path | None = None
@@ -92,14 +106,29 @@ def build(
     ] = None,
     script: Annotated[
         list[str] | None,
-        typer.Option(metavar="FILE", help="A CGI script that prints its answer; repeatable."),
+        typer.Option(
+            metavar="FILE",
+            help="CGI scripts that print their answers: all files up to the next option.",
+        ),
+    ] = None,
+    wsgi: Annotated[
+        list[str] | None,
+        typer.Option(metavar="MODULE:NAME", help="A WSGI application, or MODULE:FACTORY()."),
+    ] = None,
+    asgi: Annotated[
+        list[str] | None,
+        typer.Option(metavar="MODULE:NAME", help="An ASGI application, or MODULE:FACTORY()."),
+    ] = None,
+    name: Annotated[
+        str | None, typer.Option(help="What the program of the only application is called.")
     ] = None,
     tries: Annotated[
         list[str] | None,
         typer.Option(
             "--try",
             metavar="PATH",
-            help="Ask the scripts for this page, such as /, at the build: it must have no effects.",
+            help="Ask scripts and applications for this page, such as /, at the build. It must "
+            "have no effects.",
         ),
     ] = None,
     output: Annotated[
@@ -192,8 +221,10 @@ def build(
         freeze = False
         console.print(f"Not frozen: {error}", highlight=False)
     try:
-        found = find_apps(apps or (), settings, script or (), tries or ())
-    except BuildError as error:
+        references = [parsed("wsgi", text, Path.cwd(), name or "") for text in wsgi or ()]
+        references += [parsed("asgi", text, Path.cwd(), name or "") for text in asgi or ()]
+        found = find_apps(apps or (), settings, script or (), tries or (), references)
+    except (BuildError, BadReference) as error:
         _failed(str(error))
     wanted = Wanted(
         target,

@@ -51,8 +51,8 @@ def compile_app(
     # As in the rehearsal, modules are looked for in what is installed, and nowhere else but beside
     # a script and where it says.
     variables.pop("PYTHONPATH", None)
-    if app.is_script:
-        folders = rehearsed.seen.folders_of(app.source)
+    if app.is_foreign:
+        folders = rehearsed.seen.folders_of(app.folder)
         variables["PYTHONPATH"] = os.pathsep.join(map(str, folders))
     started = time.monotonic()
     with log.open("wb") as file:
@@ -88,7 +88,7 @@ def compile_app(
         options,
         rehearsed.modules,
         seen=rehearsed.seen,
-        notes=list(notes(app, rehearsed.seen)) if app.is_script else [],
+        notes=list(notes(app, rehearsed.seen)) if app.is_foreign else [],
     )
 
 
@@ -109,6 +109,7 @@ def _options(
         *(DEBUG_OPTIONS if names else ()),
         f"--user-plugin={PLUGINS / 'include_data.py'}",
         f"--user-plugin={PLUGINS / 'late_imports.py'}",
+        f"--user-plugin={PLUGINS / 'read_imports.py'}",
         f"--user-plugin={PLUGINS / 'serve_data.py'}",
         f"--user-plugin={PLUGINS / 'answer_crashes.py'}",
         f"--user-plugin={PLUGINS / 'count_calls.py'}",
