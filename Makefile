@@ -99,13 +99,11 @@ clean:
 		echo 'make clean, and then make fuzz PYTHON=/path/to/python3.11'; exit 1; }
 	touch $@
 
-# setuptools' default way to install a checkout is one that Nuitka and mypy cannot follow.
 define environment
 @$(or $(PYTHON),/usr/bin/python3) -c 'import sys; sys.exit(sys.version_info < (3, 11))' \
 	|| { echo 'nativecgi needs Python 3.11 or newer: set PYTHON=/path/to/python3'; exit 1; }
 $(or $(PYTHON),/usr/bin/python3) -m venv --clear $(1)
 $(1)/bin/pip install --quiet --disable-pip-version-check --requirement $(2)
-$(1)/bin/pip install --quiet --disable-pip-version-check --no-deps \
-	--config-settings editable_mode=compat --editable .
+$(1)/bin/pip install --quiet --disable-pip-version-check --no-deps --editable .
 touch $(1)/ready
 endef

@@ -21,6 +21,7 @@ from nativecgi_build.build.errors import BuildError
 from nativecgi_build.build.pipeline import build_all
 from nativecgi_build.build.records import Wanted
 from nativecgi_build.freezer import SECONDS, Unsupported, require_support
+from nativecgi_build.scripts.reference import BadReference, parsed
 from nativecgi_build.settings import Settings, SettingsError, settings_of
 
 SECRET = "NATIVECGI_SECRET"
@@ -110,12 +111,24 @@ def build(
             help="CGI scripts that print their answers: all files up to the next option.",
         ),
     ] = None,
+    wsgi: Annotated[
+        list[str] | None,
+        typer.Option(metavar="MODULE:NAME", help="A WSGI application, or MODULE:FACTORY()."),
+    ] = None,
+    asgi: Annotated[
+        list[str] | None,
+        typer.Option(metavar="MODULE:NAME", help="An ASGI application, or MODULE:FACTORY()."),
+    ] = None,
+    name: Annotated[
+        str | None, typer.Option(help="What the program of the only application is called.")
+    ] = None,
     tries: Annotated[
         list[str] | None,
         typer.Option(
             "--try",
             metavar="PATH",
-            help="Ask the scripts for this page, such as /, at the build: it must have no effects.",
+            help="Ask scripts and applications for this page, such as /, at the build. It must "
+            "have no effects.",
         ),
     ] = None,
     output: Annotated[
@@ -208,8 +221,10 @@ def build(
         freeze = False
         console.print(f"Not frozen: {error}", highlight=False)
     try:
-        found = find_apps(apps or (), settings, script or (), tries or ())
-    except BuildError as error:
+        references = [parsed("wsgi", text, Path.cwd(), name or "") for text in wsgi or ()]
+        references += [parsed("asgi", text, Path.cwd(), name or "") for text in asgi or ()]
+        found = find_apps(apps or (), settings, script or (), tries or (), references)
+    except (BuildError, BadReference) as error:
         _failed(str(error))
     wanted = Wanted(
         target,

@@ -14,7 +14,7 @@ from contextlib import suppress
 from types import FrameType
 from typing import Any, TypeVar
 
-from nativecgi.gateways.encode import OF_THE_CONNECTION
+from nativecgi.gateways.answer import OF_THE_CONNECTION
 from nativecgi.message.request import Request
 from nativecgi.message.response import Handler, Response
 from nativecgi.process.failures import related

@@ -8,7 +8,8 @@ import msgspec
 from nativecgi.frozen.rehearsal import SERVER
 from nativecgi_build.build.errors import BuildError
 from nativecgi_build.environments.environment import EnvironmentFailed, Section, script_metadata
-from nativecgi_build.scripts import cgiscript, project
+from nativecgi_build.scripts import cgiscript, project, reference
+from nativecgi_build.scripts.reference import Reference
 from nativecgi_build.settings import Settings
 
 # The request that a new program is tried with, but for what its warm-up says; it runs in an empty
@@ -40,12 +41,24 @@ class App(msgspec.Struct, frozen=True):
     name: str
     source: Path  # a .py file, or the folder of a package that has a __main__.py; or a script
     is_script: bool = False
-    tries: tuple[str, ...] = ()  # paths that a script may be asked for at the build
+    tries: tuple[str, ...] = ()  # paths that it may be asked for at the build
+    reference: Reference | None = None  # the application that it is, if that is nothing of ours
+    limits: tuple[tuple[str, float], ...] = ()  # of that: fields of nativecgi.Limits
 
     @property
     def trial(self) -> dict[str, str]:
         """The environment of the request that the new program is tried with."""
-        return SCRIPT_TRIAL if self.is_script else TRIAL
+        return SCRIPT_TRIAL if self.is_foreign else TRIAL
+
+    @property
+    def is_foreign(self) -> bool:
+        """Whether what is compiled is made by the build: the copy of a script, or an entry."""
+        return self.is_script or self.reference is not None
+
+    @property
+    def folder(self) -> Path:
+        """The folder that it imports its own modules from."""
+        return self.reference.root if self.reference else self.source.parent
 
     @property
     def hint(self) -> str:
@@ -55,12 +68,16 @@ class App(msgspec.Struct, frozen=True):
     @property
     def origin(self) -> str:
         """Tells it from others of its name."""
-        if not self.is_script:
+        if not self.is_foreign:
             return str(self.source)
-        return f"{self.source}, a script{''.join(f', tried with {path}' for path in self.tries)}"
+        kind = f"as {self.reference}" if self.reference else "a script"
+        tried = "".join(f", tried with {path}" for path in self.tries)
+        return f"{self.source}, {kind}{tried}{self.limits or ''}"
 
     def main(self, work: Path) -> Path:
-        """What is compiled: of a script the copy that is made in the folder `work`."""
+        """What is compiled: of what is foreign a file that is made in the folder `work`."""
+        if self.reference:
+            return work / "entry" / "nativecgi_program.py"
         return work / "script" / self.source.name if self.is_script else self.source
 
 
@@ -69,6 +86,7 @@ def find_apps(
     settings: Settings,
     scripts: Sequence[str] = (),
     tries: Sequence[str] = (),
+    references: Sequence[Reference] = (),
 ) -> list[App]:
     """The apps and scripts that the command line names, or all apps of the project.
 
@@ -80,6 +98,7 @@ def find_apps(
     named = [
         *(_find_app(name, known) for name in names),
         *(_find_script(name, tries) for name in scripts),
+        *(App(it.program, it.source, tries=tuple(tries), reference=it) for it in references),
     ]
     found = named or known
     if not found:
@@ -121,11 +140,21 @@ def _find_script(name: str, tries: Sequence[str]) -> App:
     return App(cgiscript.name_of(path), path, is_script=True, tries=tuple(tries))
 
 
-def copy_script(app: App, work: Path, modules: Sequence[str] = ()) -> None:
-    """Make the copy of a script that is compiled, which imports these modules early."""
-    copy, target = cgiscript.freezable(app.source, tries_of(app), modules), app.main(work)
+def copy_script(app: App, work: Path, seen: project.Seen | None = None) -> None:
+    """Make what is compiled of a script or of an application, as it was `seen` to be."""
+    modules, target = seen.late if seen else [], app.main(work)
+    if app.reference:
+        text = reference.entry(
+            app.reference,
+            is_late=seen is None or bool(seen.variables),
+            modules=modules,
+            warmup=app.tries,
+            limits=dict(app.limits),
+        )
+    else:
+        text = cgiscript.freezable(app.source, tries_of(app), modules).source
     target.parent.mkdir(exist_ok=True)
-    target.write_text(copy.source, encoding="utf-8")
+    target.write_text(text, encoding="utf-8")
 
 
 def _section(app: App) -> Section:
@@ -143,14 +172,37 @@ def tries_of(app: App) -> Sequence[str]:
 
 def project_of(app: App, seen: project.Seen) -> project.Project:
     """What lies beside a script and belongs to it; of an app nothing."""
-    if not app.is_script:
+    if not app.is_foreign:
         return project.Project()
-    is_wsgi = cgiscript.freezable(app.source).is_wsgi
-    return project.find(app.source, seen, is_root=is_wsgi, listed=_section(app).data)
+    is_root = app.reference is not None or cgiscript.freezable(app.source).is_wsgi
+    return project.find(
+        app.source, seen, folder=app.folder, is_root=is_root, listed=_section(app).data
+    )
 
 
 def notes(app: App, seen: project.Seen) -> Iterator[str]:
-    """For whoever builds a script: where it is frozen, and what is in its program."""
+    """For whoever builds what is foreign: where it is frozen, and what is in its program."""
+    if app.reference:
+        yield from _notes_of_application(app, seen)
+    else:
+        yield from _notes_of_script(app, seen)
+    yield from project_of(app, seen).notes()
+
+
+def _notes_of_application(app: App, seen: project.Seen) -> Iterator[str]:
+    if seen.variables:
+        read = ", ".join(f"{name} ({place})" for name, place in sorted(seen.variables.items()))
+        yield (
+            f"each process makes the application, which reads {read} from its environment: set "
+            "that in the server's configuration"
+        )
+    else:
+        yield f"frozen with the application {app.reference} made"
+    if not app.tries:
+        yield "no page was tried, so each request may import modules that it needs: use --try /"
+
+
+def _notes_of_script(app: App, seen: project.Seen) -> Iterator[str]:
     copy = cgiscript.freezable(app.source, modules=seen.late)
     if copy.is_wsgi:
         yield f"frozen at line {copy.line}, with its WSGI application made"
@@ -164,7 +216,6 @@ def notes(app: App, seen: project.Seen) -> Iterator[str]:
     if copy.late:
         names = ", ".join(copy.late)
         yield f"each process may import {names}: with --try /, the build does that"
-    yield from project_of(app, seen).notes()
 
 
 def data_files(app: App) -> Iterator[tuple[Path, Path]]:

@@ -51,8 +51,8 @@ def compile_app(
     options = _options(app, work, packages, rehearsed, names=names, compile_all=wanted.compile_all)
     command = [str(packages.python), "-m", "nuitka", f"--jobs={jobs}", *options]
     variables = variables_for(wanted)
-    if app.is_script:
-        folders = rehearsed.seen.folders_of(app.source)
+    if app.is_foreign:
+        folders = rehearsed.seen.folders_of(app.folder)
         variables["PYTHONPATH"] = os.pathsep.join(map(str, folders))
     started = time.monotonic()
     with log.open("wb") as file:
@@ -88,7 +88,7 @@ def compile_app(
         options,
         rehearsed.modules,
         seen=rehearsed.seen,
-        notes=list(notes(app, rehearsed.seen)) if app.is_script else [],
+        notes=list(notes(app, rehearsed.seen)) if app.is_foreign else [],
     )
 
 

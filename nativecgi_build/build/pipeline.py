@@ -66,8 +66,8 @@ def _locked(work: Path) -> Iterator[None]:
 def _build(app: App, work: Path, wanted: Wanted, jobs: int, report: Callable[[str], None]) -> Built:
     record = work / COMPILED
     compiled = read_record(record, Compiled)
-    if app.is_script:
-        copy_script(app, work, compiled.seen.late if compiled else ())
+    if app.is_foreign:
+        copy_script(app, work, compiled.seen if compiled else None)
     packages = _environment(app, work, report)
     is_kept = compiled is not None and is_current(compiled, app, work, wanted, packages)
     if compiled is None or not is_kept or (wanted.freeze and sources.changed(compiled.read)):
@@ -160,8 +160,8 @@ def _renewed(
         if wanted.freeze:
             report("rehearsing")
             rehearsed = rehearse(app, work, packages, wanted.seconds)
-        if app.is_script:
-            copy_script(app, work, rehearsed.seen.late)
+        if app.is_foreign:
+            copy_script(app, work, rehearsed.seen)
         again = (rehearsed.modules, rehearsed.seen)
         if kept is not None and again == (kept.modules, kept.seen):
             compiled = msgspec.structs.replace(kept, trial=rehearsed.trial)
@@ -171,7 +171,7 @@ def _renewed(
             compiled = compile_app(app, work, wanted, packages, jobs, rehearsed)
         compiled.read = baseline.recorded({*rehearsed.read} - compiled.sources.keys())
         before = baseline.recorded(compiled.sources)
-        if app.is_script and (copy := str(app.main(work))) in before:
+        if app.is_foreign and (copy := str(app.main(work))) in before:
             before[copy] = compiled.sources[copy]  # it is nobody's to write but the build's
         if compiled.sources == before:
             return compiled
@@ -179,7 +179,7 @@ def _renewed(
         report(f"{changed[0]} was changed meanwhile")
         known |= compiled.sources.keys()
         kept = None
-        if app.is_script:
+        if app.is_foreign:
             copy_script(app, work)
     raise BuildError(
         f"{', '.join(changed)}: changed while it was being compiled, {ATTEMPTS} times: build it "

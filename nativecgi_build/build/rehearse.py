@@ -8,6 +8,7 @@ from pathlib import Path
 
 import msgspec
 
+from nativecgi.adapters.application import LOAD
 from nativecgi.frozen.rehearsal import get_environment
 from nativecgi_build import sources
 from nativecgi_build.build.app import App, copy_script, tries_of
@@ -20,6 +21,7 @@ from nativecgi_build.nuitka_plugins.installed import installed
 from nativecgi_build.scripts import cgiscript, project
 
 RECORDER = Path(__file__).with_name("opened.py")
+VARIABLES = Path(__file__).with_name("variables.py")
 # What an app is rehearsed behind. When it stops at its freeze point, it tells what it has imported
 # from files, each by its own name; what it has opened (opened.py); and what the request of its
 # warm-up has that no other has, which includes the environment that its hooks have set for it. The
@@ -27,6 +29,7 @@ RECORDER = Path(__file__).with_name("opened.py")
 TELLING = """
 import runpy
 opened = runpy.run_path({recorder!r})["opened"]
+variables_read = runpy.run_path({variables!r})["watch"]({folder!r})
 import atexit, json, os, signal, sys
 from pathlib import Path
 from nativecgi import before_freeze
@@ -57,6 +60,7 @@ def tell():
         "imported": files,
         "late": [name for name in sys.modules if name not in early],
         "folders": [folder for folder in dict.fromkeys(added) if folder not in path],
+        "variables": variables_read(),
     }}
     told = {{"modules": modules, "trial": text, "opened": opened(), "seen": seen}}
     Path({file!r}).write_text(json.dumps(told))
@@ -85,9 +89,13 @@ def rehearse(app: App, work: Path, packages: Environment, seconds: float = SECON
     Django's settings name.
     """
     told, seen = work / "rehearsed.json", project.Seen()
-    if app.is_script and tries_of(app) and not cgiscript.freezable(app.source).is_wsgi:
-        seen = _try_script(app, work, packages)
-        copy_script(app, work, seen.late)
+    if app.reference:
+        copy_script(app, work)
+        seen = _try(app, work, packages)
+        copy_script(app, work, seen)
+    elif app.is_script and tries_of(app) and not cgiscript.freezable(app.source).is_wsgi:
+        seen = _try(app, work, packages)
+        copy_script(app, work, seen)
     told.unlink(missing_ok=True)
     with tempfile.TemporaryDirectory(prefix="nativecgi-") as folder:
         command = _plain_command(app, work, packages, told)
@@ -98,13 +106,13 @@ def rehearse(app: App, work: Path, packages: Environment, seconds: float = SECON
         freeze(command, image, hint=app.hint, folder=empty, seconds=seconds)
         rehearsed = msgspec.json.decode(told.read_bytes(), type=Rehearsed)
         read = sources.read_by(rehearsed.opened, empty)
-    if app.is_script:
+    if app.is_foreign:
         seen.imported |= rehearsed.seen.imported
         seen.folders += rehearsed.seen.folders
     required = packages.top_level() | installed(seen.folders)
     imported = {*rehearsed.modules, *seen.imported}
-    if app.is_script and packages.made_from:
-        own = [app.source.parent, *map(Path, seen.folders), packages.packages()]
+    if app.is_foreign and packages.made_from:
+        own = [app.folder, *map(Path, seen.folders), packages.packages()]
         files = (Path(file) for file in seen.imported.values())
         files = (file for file in files if any(map(file.is_relative_to, own)))
         imported |= project.named([app.source, *files], packages.packages())
@@ -112,18 +120,21 @@ def rehearse(app: App, work: Path, packages: Environment, seconds: float = SECON
     return Rehearsed(sorted(modules), rehearsed.trial, read=read, seen=seen)
 
 
-def _try_script(app: App, work: Path, packages: Environment) -> project.Seen:
-    """Ask a script for pages as plain Python, in its folder; returns what it imported.
+def _try(app: App, work: Path, packages: Environment) -> project.Seen:
+    """Ask for pages as plain Python, in its folder; returns what was imported.
 
-    Raises BuildError where it fails, or answers that it has.
+    An application is at least loaded. Raises BuildError where it fails, or answers that it has.
     """
     told, seen, late = work / "tried.json", project.Seen(), list[str]()
-    for path in tries_of(app):
+    requests = [get_environment(path) for path in tries_of(app)]
+    if app.reference and not requests:
+        requests = [get_environment("/") | {"NATIVECGI_TRIAL": LOAD}]
+    for request in requests:
         told.unlink(missing_ok=True)
         result = subprocess.run(
             _plain_command(app, work, packages, told),
-            env={**os.environ, **get_environment(path)},
-            cwd=app.source.parent,
+            env={**os.environ, **request},
+            cwd=app.folder,
             stdin=subprocess.DEVNULL,
             capture_output=True,
             check=False,
@@ -131,25 +142,37 @@ def _try_script(app: App, work: Path, packages: Environment) -> project.Seen:
         status = re.match(rb"Status: *(\d+)", result.stdout)
         if result.returncode or not told.exists() or (status and int(status[1]) >= 500):
             log = result.stderr.decode(errors="replace")
-            raise BuildError(f"it was tried with {path!r}, and failed:\n{log}")
+            path = request["PATH_INFO"]
+            done = "loaded" if request.get("NATIVECGI_TRIAL") else f"tried with {path!r}"
+            raise BuildError(f"it was {done}, and failed:\n{log}")
         further = msgspec.json.decode(told.read_bytes(), type=Rehearsed).seen
         seen.imported |= further.imported
         late += further.late
         seen.folders += [name for name in further.folders if name not in seen.folders]
+        seen.variables |= further.variables
+    if app.reference:
+        seen.late = [name for name in late if _is_foreign(seen.imported.get(name), app)]
+        return seen
     # Those that it names itself first: they import the others in the order that is meant.
     named = [name for name in cgiscript.freezable(app.source).late if name in late]
     seen.late = list(dict.fromkeys([*named, *late]))
     return seen
 
 
+def _is_foreign(file: str | None, app: App) -> bool:
+    """Whether a module of an application is nothing of its own."""
+    return file is None or not project.is_in(Path(file), [app.folder])
+
+
 def _plain_command(app: App, work: Path, packages: Environment, told: Path) -> list[str]:
     if app.source.is_dir():
         run = f"runpy.run_module({app.name!r}, run_name='__main__', alter_sys=True)"
-    elif app.is_script:
+    elif app.is_foreign:
         run = RUN_SCRIPT.format(script=str(app.source), copy=str(app.main(work)))
     else:
         run = f"runpy.run_path({str(app.main(work))!r}, run_name='__main__')"
-    told_by = {"recorder": str(RECORDER), "folder": str(app.source.parent), "file": str(told)}
+    told_by = {"recorder": str(RECORDER), "variables": str(VARIABLES)}
+    told_by |= {"folder": str(app.folder), "file": str(told)}
     code = TELLING.format(**told_by) + run
     # -P: what is in the current folder is not the app's.
     return [str(packages.python), "-P", "-c", code]

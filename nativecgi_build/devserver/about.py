@@ -68,7 +68,7 @@ def _source(name: str, settings: Settings) -> Path | None:
         records = [it for it in records if _is_of(it.parent.name, name)]
         latest = max(records, key=lambda it: it.stat().st_mtime)
         origin = json.loads(latest.read_bytes())["app"]
-        path = Path(origin.partition(", a script")[0])
+        path = Path(re.split(r", (?:a script|as \S+:)", origin)[0])
     except (OSError, ValueError, KeyError, TypeError):
         try:
             path = find_apps([name], settings)[0].source

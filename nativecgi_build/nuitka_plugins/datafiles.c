@@ -3,7 +3,8 @@
    The functions below have the names of glibc's. A program's own symbols come before those of its
    libraries (ELF symbol interposition, see ld.so(8)), so Python, OpenSSL, SQLite, FreeType and
    whatever is loaded later call these. A path of a kept file opens a sealed file in memory
-   (memfd_create(2)); the folder is like a read-only file system. Any other path goes to the kernel.
+   (memfd_create(2)); they cannot be changed. Any other path goes to the kernel: as it is, or, where
+   it is one in the folder, as one in the folder that the environment names in NATIVECGI_FOLDER.
 
    Not served: what glibc opens itself (locales, iconv's modules, dlopen, fts), and descriptors of
    folders. */
@@ -105,6 +106,25 @@ static const struct data_file *find(const char *path)
     return follow(path + all->folder_length);
 }
 
+/* The path that the kernel gets, of which no file is kept. The folder that NATIVECGI_FOLDER names has
+   what a project keeps in its own, such as a database. `moved` is room for a path. */
+static const char *outside(const char *path, char *moved)
+{
+    const struct data_files *all = &nativecgi_data_files;
+    const char *volatile given = path;
+    const char *folder;
+
+    if (all->count == 0 || given == NULL || path[0] != '/' ||
+        (!is_below(path, all->folder, all->folder_length) &&
+         !is_below(path, all->pieces, all->folder_length)))
+        return path;
+    folder = getenv("NATIVECGI_FOLDER");
+    if (folder == NULL || folder[0] != '/' ||
+        snprintf(moved, PATH_MAX, "%s%s", folder, path + all->folder_length) >= PATH_MAX)
+        return path;
+    return moved;
+}
+
 /* --- opening --- */
 
 static int open_in_memory(const struct data_file *file, int flags)
@@ -154,8 +174,9 @@ static int open_in_memory(const struct data_file *file, int flags)
 static int open_any(int folder, const char *path, int flags, mode_t mode)
 {
     const struct data_file *file = find(path);
+    char moved[PATH_MAX];
     return file ? open_in_memory(file, flags)
-                : (int)syscall(SYS_openat, folder, path, flags | O_LARGEFILE, mode);
+                : (int)syscall(SYS_openat, folder, outside(path, moved), flags | O_LARGEFILE, mode);
 }
 
 #define OPEN(folder)                                                                              \
@@ -208,13 +229,14 @@ __attribute__((constructor)) static void find_next(void)
 static FILE *fopen_any(const char *path, const char *mode)
 {
     const struct data_file *file = find(path);
+    char moved[PATH_MAX];
     int descriptor;
     FILE *stream;
 
     if (file == NULL) {
         if (next_fopen == NULL)
             find_next();
-        return next_fopen(path, mode);
+        return next_fopen(outside(path, moved), mode);
     }
     descriptor = open_in_memory(file, (mode[0] == 'r' && !strchr(mode, '+') ? O_RDONLY : O_RDWR) |
                                           (strchr(mode, 'e') ? O_CLOEXEC : 0));
@@ -234,8 +256,9 @@ FILE *fopen64(const char *path, const char *mode) { return fopen_any(path, mode)
 static int stat_any(int folder, const char *path, struct stat *found, int flags)
 {
     const struct data_file *file = find(path);
+    char moved[PATH_MAX];
     if (file == NULL)
-        return (int)syscall(SYS_newfstatat, folder, path, found, flags);
+        return (int)syscall(SYS_newfstatat, folder, outside(path, moved), found, flags);
     memset(found, 0, sizeof *found);
     found->st_mode = file->content ? S_IFREG | 0644 : S_IFDIR | 0755;
     found->st_nlink = 1;
@@ -310,8 +333,9 @@ int __fxstatat64(int version, int folder, const char *path, large *found, int fl
 int statx(int folder, const char *path, int flags, unsigned int mask, struct statx *found)
 {
     struct stat known;
+    char moved[PATH_MAX];
     if (find(path) == NULL)
-        return (int)syscall(SYS_statx, folder, path, flags, mask, found);
+        return (int)syscall(SYS_statx, folder, outside(path, moved), flags, mask, found);
     stat_any(folder, path, &known, flags);
     memset(found, 0, sizeof *found);
     found->stx_mask = STATX_BASIC_STATS;
@@ -331,7 +355,9 @@ int statx(int folder, const char *path, int flags, unsigned int mask, struct sta
 static int access_any(int folder, const char *path, int mode, int flags)
 {
     const struct data_file *file = find(path);
+    char moved[PATH_MAX];
     if (file == NULL) {
+        path = outside(path, moved);
         if (flags == 0)
             return (int)syscall(SYS_faccessat, folder, path, mode);
         if (next_faccessat == NULL)
@@ -364,14 +390,14 @@ ssize_t llistxattr(const char *path, char *list, size_t size)
 /* There are no links in the folder. */
 static char *realpath_any(const char *path, char *resolved)
 {
-    char real[2 * PATH_MAX];
+    char real[2 * PATH_MAX], moved[PATH_MAX];
     const struct data_files *all = &nativecgi_data_files;
     const struct data_file *file = find(path);
 
     if (file == NULL) {
         if (next_realpath == NULL)
             find_next();
-        return next_realpath(path, resolved);
+        return next_realpath(outside(path, moved), resolved);
     }
     if (!strcmp(file->name, "."))
         snprintf(real, sizeof real, "%s", all->folder);
@@ -389,6 +415,40 @@ char *__realpath_chk(const char *path, char *resolved, size_t size)
 {
     (void)size;
     return realpath_any(path, resolved);
+}
+
+/* --- changing what is outside: of a kept file there is nothing that could be changed --- */
+
+#define OUTSIDE(number, ...)                                                                      \
+    char moved[PATH_MAX];                                                                          \
+    path = outside(path, moved);                                                                   \
+    return syscall(number, __VA_ARGS__)
+
+int chdir(const char *path) { OUTSIDE(SYS_chdir, path); }
+int chmod(const char *path, mode_t mode) { OUTSIDE(SYS_chmod, path, mode); }
+int mkdir(const char *path, mode_t mode) { OUTSIDE(SYS_mkdir, path, mode); }
+int rmdir(const char *path) { OUTSIDE(SYS_rmdir, path); }
+int truncate(const char *path, off_t size) { OUTSIDE(SYS_truncate, path, size); }
+int truncate64(const char *path, off64_t size) { OUTSIDE(SYS_truncate, path, size); }
+int unlink(const char *path) { OUTSIDE(SYS_unlink, path); }
+int unlinkat(int folder, const char *path, int flags)
+{
+    OUTSIDE(SYS_unlinkat, folder, path, flags);
+}
+int utimensat(int folder, const char *path, const struct timespec times[2], int flags)
+{
+    OUTSIDE(SYS_utimensat, folder, path, times, flags);
+}
+ssize_t readlink(const char *path, char *target, size_t size)
+{
+    OUTSIDE(SYS_readlink, path, target, size);
+}
+
+int rename(const char *path, const char *target)
+{
+    char renamed[PATH_MAX];
+    target = outside(target, renamed);
+    OUTSIDE(SYS_rename, path, target);
 }
 
 /* --- reading a folder --- */
@@ -411,12 +471,13 @@ static struct folder *as_ours(DIR *directory)
 DIR *opendir(const char *path)
 {
     const struct data_file *file = find(path);
+    char moved[PATH_MAX];
     struct folder *folder;
 
     if (file == NULL) {
         if (next_opendir == NULL)
             find_next();
-        return next_opendir(path);
+        return next_opendir(outside(path, moved));
     }
     if (file->content) {
         errno = ENOTDIR;

@@ -42,11 +42,14 @@ class Seen(msgspec.Struct):
     imported: dict[str, str] = {}  # modules and their files
     late: list[str] = []  # modules that it imported below its freeze point, in order
     folders: list[str] = []  # what it added to sys.path
+    # Variables that its own code, or what reads settings for it, took from the environment, each
+    # with a place in the code. Of an application alone (reference.py).
+    variables: dict[str, str] = {}
 
-    def folders_of(self, script: Path) -> list[Path]:
+    def folders_of(self, folder: Path) -> list[Path]:
         """Where its own modules may be: its folder, and those that it has added."""
         added = [Path(folder) for folder in self.folders]
-        return list(dict.fromkeys([script.parent, *filter(Path.is_absolute, added)]))
+        return list(dict.fromkeys([folder, *filter(Path.is_absolute, added)]))
 
 
 class Project(msgspec.Struct):
@@ -74,20 +77,28 @@ class Project(msgspec.Struct):
             yield f"not in the program, though beside its modules: {_listed(names)}"
 
 
-def find(script: Path, seen: Seen, *, is_root: bool = False, listed: Iterable[str] = ()) -> Project:
+def find(
+    script: Path,
+    seen: Seen,
+    *,
+    folder: Path | None = None,
+    is_root: bool = False,
+    listed: Iterable[str] = (),
+) -> Project:
     """The modules of a script that are in its folders, and their data.
 
-    With `is_root` the script looks for data as a module does. `listed` is data that its author has
-    named, as paths relative to the script's folder. Raises ScriptError where there is none at such
-    a path.
+    Its `folder` is the one that it lies in, unless given. With `is_root` the script looks for data
+    as a module does. `listed` is data that its author has named, as paths relative to the folder.
+    Raises ScriptError where there is none at such a path.
     """
     result = Project()
     # What is installed comes with its packages (nuitka_plugins/include_data.py).
-    folders = [it for it in seen.folders_of(script) if it.name not in INSTALLED]
+    folder = folder or script.parent
+    folders = [it for it in seen.folders_of(folder) if it.name not in INSTALLED]
     names = cgiscript.imported(script.read_bytes())
-    own = {name for name, file in seen.imported.items() if _is_in(Path(file), folders)}
+    own = {name for name, file in seen.imported.items() if is_in(Path(file), folders)}
     foreign = {name.partition(".")[0] for name in seen.imported.keys() - own}
-    roots = [script.parent] if is_root else []
+    roots = [folder] if is_root else []
     names = {name.partition(".")[0] for name in names | own}
     for name, place in _own(names, folders, foreign):
         if place.is_dir():
@@ -101,13 +112,13 @@ def find(script: Path, seen: Seen, *, is_root: bool = False, listed: Iterable[st
             result.modules.append(name)
             roots.append(place.parent)
     for root in dict.fromkeys(roots):
-        for folder in CUSTOMARY:
-            if (root / folder).is_dir() and folder not in (*result.packages, *listed):
-                _take(root / folder, root, result)
+        for custom in CUSTOMARY:
+            if (root / custom).is_dir() and custom not in (*result.packages, *listed):
+                _take(root / custom, root, result)
     for name in listed:
-        _take_listed(script.parent, name, result)
+        _take_listed(folder, name, result)
     if roots:
-        result.left += _others(script.parent, result)
+        result.left += _others(folder, result)
     return result
 
 
@@ -177,8 +188,13 @@ def _modules(folder: Path) -> Iterator[str]:
             yield ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
 
 
-def _is_in(file: Path, folders: Sequence[Path]) -> bool:
-    return any(file.is_relative_to(folder) for folder in folders)
+def is_in(file: Path, folders: Sequence[Path]) -> bool:
+    """Whether it is in one of the folders, and not in a virtual environment there."""
+    return any(
+        file.is_relative_to(folder)
+        and not any(part in INSTALLED for part in file.relative_to(folder).parts)
+        for folder in folders
+    )
 
 
 def _take(folder: Path, root: Path, result: Project) -> None:

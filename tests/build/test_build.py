@@ -922,7 +922,7 @@ def test_installed_packages_stay_bytecode() -> None:
     code = """if True:
         import sys
         from nuitka.utils.ModuleNames import ModuleName
-        from nuitka_plugins.keep_bytecode import KeepBytecode
+        from nativecgi_build.nuitka_plugins.keep_bytecode import KeepBytecode
         plugin = KeepBytecode()
         print(*(plugin.decideCompilation(ModuleName(name)) for name in sys.argv[1:]))
     """

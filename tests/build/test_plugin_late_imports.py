@@ -11,7 +11,7 @@ def test_a_nuitka_that_imports_by_other_means_is_refused() -> None:
     """In a process of its own, as importing Nuitka has effects."""
     code = """if True:
         from types import SimpleNamespace
-        from nuitka_plugins.late_imports import LateImports
+        from nativecgi_build.nuitka_plugins.late_imports import LateImports
         module = SimpleNamespace(isCompiledPythonModule=lambda: False)
         entry = {"template": "struct Nuitka_MetaPathBasedLoaderEntry entry = {IMPORT_OTHERWISE};"}
         LateImports().onMetaPathLoaderEntryTemplate(module, entry)

@@ -18,7 +18,7 @@ from nativecgi_build.scripts import cgiscript
 from tests.conftest import ROOT
 from tests.gateways.test_process import BOTTOM, ERROR, GET, SECONDS, TOP, answer
 
-SOURCE = ROOT / "nuitka_plugins" / "crash.c"
+SOURCE = ROOT / "nativecgi_build" / "nuitka_plugins" / "crash.c"
 
 Run = Callable[..., subprocess.CompletedProcess[bytes]]
 

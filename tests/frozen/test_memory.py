@@ -27,7 +27,7 @@ def test_blocks_allocated_after_it_lie_together() -> None:
 
 def test_no_block_is_left_free_in_a_pool_that_was_there() -> None:
     program = """
-from nativecgi import memory
+from nativecgi.frozen import memory
 memory.fill_pools()
 taken = len(memory.fillers)
 print(taken, *(free for size, free in memory._free_blocks() if free * size < 8192))

@@ -23,7 +23,7 @@ from pathlib import Path
 import pytest
 
 from nativecgi.frozen.packagedata import Kept
-from tests.apps.datafiles.operations import READING, WRITING
+from tests.apps.datafiles.operations import KEEPING, READING, WRITING
 from tests.build.test_environments import make_wheel
 
 ROOT = Path(__file__).parents[2]
@@ -34,12 +34,13 @@ PLAIN = """
 import json, sys
 from datafiles import operations
 results = {name: repr(operation()) for name, operation in operations.READING.items()}
+results |= {name: repr(operation()) for name, operation in operations.KEEPING.items()}
 print(json.dumps(results))
 """
 KEPT = """
 import json, os, shutil, sys
 from datafiles import operations
-from nativecgi import packagedata
+from nativecgi.frozen import packagedata
 del os.environ["LD_PRELOAD"]  # it is for this program alone
 kept = packagedata.Kept(sys.argv[1])
 shutil.rmtree(sys.argv[1])
@@ -91,7 +92,10 @@ def authority(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def preloaded(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The C of a built program, as a library to be loaded before Python's own."""
     library = tmp_path_factory.mktemp("preloaded") / "datafiles.so"
-    sources = [ROOT / "nuitka_plugins" / name for name in ("datafiles.c", "datafiles_module.c")]
+    sources = [
+        ROOT / "nativecgi_build" / "nuitka_plugins" / name
+        for name in ("datafiles.c", "datafiles_module.c")
+    ]
     include = f"-I{sysconfig.get_path('include')}"
     flags = ("-Wall", "-Wextra", "-Werror", "-O2", "-shared", "-fPIC", include)
     subprocess.run(["cc", *flags, *sources, "-o", library], check=True)
@@ -112,15 +116,20 @@ def results_of(code: str, folder: Path, **env: str) -> dict[str, str]:
 
 
 @pytest.fixture(scope="module")
-def plain(app: Path) -> dict[str, str]:
-    return results_of(PLAIN, app)
+def plain(app: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
+    copy = tmp_path_factory.mktemp("plain") / "datafiles"
+    shutil.copytree(app, copy)
+    return results_of(PLAIN, copy)
 
 
 @pytest.fixture(scope="module")
 def kept(app: Path, preloaded: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
-    copy = tmp_path_factory.mktemp("kept") / "datafiles"
-    shutil.copytree(app, copy)
-    return results_of(KEPT, copy, LD_PRELOAD=str(preloaded))
+    return results_in_memory(app, preloaded, tmp_path_factory.mktemp("kept"))
+
+
+def results_in_memory(app: Path, preloaded: Path, folder: Path, **env: str) -> dict[str, str]:
+    copy = shutil.copytree(app, folder / "datafiles")
+    return results_of(KEPT, copy, LD_PRELOAD=str(preloaded), **env)
 
 
 @pytest.mark.parametrize("name", READING)
@@ -133,6 +142,15 @@ def test_files_in_memory_are_read_as_files_on_disk(
 @pytest.mark.parametrize("name", WRITING)
 def test_nothing_in_memory_can_be_changed(name: str, kept: dict[str, str]) -> None:
     assert set(kept[name].strip("[]").split(", ")) == {"'refused'"}
+
+
+def test_what_is_not_in_memory_is_in_the_folder_that_the_environment_names(
+    plain: dict[str, str], app: Path, preloaded: Path, tmp_path: Path
+) -> None:
+    beside = tmp_path / "beside"
+    beside.mkdir()
+    results = results_in_memory(app, preloaded, tmp_path, NATIVECGI_FOLDER=str(beside))
+    assert {name: results[name] for name in KEEPING} == {name: plain[name] for name in KEEPING}
 
 
 # --- in a built program ---
@@ -179,6 +197,22 @@ def test_a_built_program_reads_its_data_as_plain_python_does(
 @pytest.mark.parametrize("name", WRITING)
 def test_a_built_program_cannot_change_its_data(name: str, built: dict[str, str]) -> None:
     assert set(built[name].strip("[]").split(", ")) == {"'refused'"}
+
+
+def test_a_built_program_keeps_files_in_the_folder_that_the_environment_names(
+    program: Path, plain: dict[str, str], tmp_path: Path
+) -> None:
+    (tmp_path / "datafiles").mkdir()
+    results = json.loads(ask([program], "/operations", NATIVECGI_FOLDER=str(tmp_path)))
+    assert {name: results[name] for name in KEEPING} == {name: plain[name] for name in KEEPING}
+    assert (tmp_path / "datafiles" / "made.db").is_file()
+
+
+@pytest.mark.parametrize("folder", ["", "relative"])
+def test_without_such_a_folder_nothing_is_kept(program: Path, folder: str) -> None:
+    results = json.loads(ask([program], "/operations", NATIVECGI_FOLDER=folder))
+    assert results["keep_a_database"] == "OperationalError: unable to open database file"
+    assert results["keep_files"].startswith("FileNotFoundError")
 
 
 def test_a_built_program_has_the_metadata_of_what_nobody_imports(program: Path) -> None:
@@ -231,7 +265,7 @@ def test_a_path_is_followed_as_on_disk(app: Path, preloaded: Path, tmp_path: Pat
     shutil.copytree(app, tmp_path / "datafiles")
     code = """
 import itertools, os, shutil, sys
-from nativecgi import packagedata
+from nativecgi.frozen import packagedata
 folder = sys.argv[1]
 parts = ["sub", "page.html", "one.txt", "none", "..", ".", ""]
 
@@ -292,7 +326,7 @@ def test_what_is_elsewhere_is_found_as_ever(app: Path, preloaded: Path, tmp_path
     shutil.copytree(app, tmp_path / "program.dist")
     code = """
 import os, shutil, sys
-from nativecgi import packagedata
+from nativecgi.frozen import packagedata
 folder = sys.argv[1]
 kept = packagedata.Kept(folder)
 shutil.rmtree(folder)
@@ -329,7 +363,7 @@ def test_a_folder_s_name_that_changes_in_memory_does_no_harm(
     shutil.copytree(app, tmp_path / "old")
     code = """
 import os, sys
-from nativecgi import packagedata
+from nativecgi.frozen import packagedata
 old = sys.argv[1]
 new = f"/proc/{'x' * (len(old) - 6)}"
 kept = packagedata.Kept(old)

@@ -1,5 +1,6 @@
 """What Debian's archive has of other releases: root file systems and kernels, kept in build/."""
 
+import hashlib
 import os
 import re
 import shutil
@@ -13,9 +14,13 @@ _KEYRING = "/usr/share/keyrings/debian-archive-keyring.gpg"
 _SECONDS = 900
 
 
-def root(release: str) -> Path:
-    """A release's minimal root file system, made with debootstrap once."""
-    folder = BUILD / "roots" / release
+def root(release: str, packages: str = "") -> Path:
+    """A release's minimal root file system, made with debootstrap once.
+
+    It has the packages named besides, with commas between them.
+    """
+    name = f"{release}-{hashlib.sha256(packages.encode()).hexdigest()[:8]}" if packages else release
+    folder = BUILD / "roots" / name
     if not folder.exists():
         if os.geteuid() != 0:
             pytest.skip("only root may run debootstrap")
@@ -23,6 +28,7 @@ def root(release: str) -> Path:
         shutil.rmtree(part, ignore_errors=True)
         part.parent.mkdir(parents=True, exist_ok=True)
         command = ["debootstrap", "--variant=minbase", f"--keyring={_KEYRING}"]
+        command += [f"--include={packages}"] if packages else []
         _run([*command, release, str(part), _mirror()], f"debootstrap of {release}")
         part.rename(folder)
     return folder

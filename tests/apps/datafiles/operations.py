@@ -36,6 +36,7 @@ PACKAGE = __package__ or ""
 Operation = Callable[[], Any]
 READING: dict[str, Operation] = {}
 WRITING: dict[str, Operation] = {}
+KEEPING: dict[str, Operation] = {}
 
 
 def reading(function: Operation) -> Operation:
@@ -47,6 +48,12 @@ def reading(function: Operation) -> Operation:
 def writing(function: Operation) -> Operation:
     """Register what must fail in a built program."""
     WRITING[function.__name__] = function
+    return function
+
+
+def keeping(function: Operation) -> Operation:
+    """Register what works on files beside the data, which are no part of a program."""
+    KEEPING[function.__name__] = function
     return function
 
 
@@ -405,6 +412,44 @@ def write_to_sqlite() -> object:
         connection.close()
 
 
+@keeping
+def keep_a_database() -> object:
+    for _time in range(2):
+        with sqlite3.connect(HERE / "made.db") as connection:
+            connection.execute("create table if not exists guests (name)")
+            connection.execute("insert into guests values ('Ann')")
+        connection.close()
+    with sqlite3.connect(f"file:{HERE / 'made.db'}?mode=ro", uri=True) as connection:
+        guests = connection.execute("select name from guests").fetchall()
+    connection.close()
+    return [guests, (HERE / "made.db").is_file(), (HERE / "made.db-journal").exists()]
+
+
+@keeping
+def keep_files() -> object:
+    folder = HERE / "made"
+    folder.mkdir()
+    (folder / "a.txt").write_text("Ann")
+    (folder / "a.txt").rename(folder / "b.txt")
+    os.replace(folder / "b.txt", folder / "c.txt")
+    file = folder / "c.txt"
+    file.chmod(0o600)
+    os.utime(file, (1, 2))
+    os.truncate(file, 2)
+    seen = [stat.filemode(file.stat().st_mode), file.stat().st_mtime_ns > 0, file.read_text()]
+    seen += [os.listdir(folder), os.access(file, os.W_OK), relative(os.path.realpath(file))]
+    with suppress(OSError):
+        folder.rmdir()
+    file.unlink()
+    folder.rmdir()
+    return [*seen, folder.exists()]
+
+
+@keeping
+def find_what_is_not_there() -> object:
+    return [failure(lambda: os.listdir(HERE / "none")), (HERE / "none").exists()]
+
+
 def failure(attempt: Callable[[], object]) -> str:
     """What an attempt is refused with; its result if it is not."""
     try:
@@ -416,7 +461,7 @@ def failure(attempt: Callable[[], object]) -> str:
 def all_results() -> dict[str, str]:
     """What all of them see, by name; a failure as its type and text."""
     results = {}
-    for name, operation in {**READING, **WRITING}.items():
+    for name, operation in {**READING, **WRITING, **KEEPING}.items():
         with suppress(KeyError):
             linecache.clearcache()
         try:
