@@ -1,12 +1,15 @@
 """What a project says of its programs: the table [tool.nativecgi] of its pyproject.toml."""
 
+import difflib
 import hashlib
 import os
+import platform
 import tomllib
 from pathlib import Path
 from typing import Any
 
 import msgspec
+from packaging.specifiers import InvalidSpecifier, SpecifierSet
 
 FILE = "pyproject.toml"
 
@@ -15,13 +18,26 @@ class SettingsError(Exception):
     """A table [tool.nativecgi] that cannot be used, and why."""
 
 
-class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """The table, and where it stands. Paths in it are relative to the folder of its file."""
+class Table(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """The table. Paths in it are relative to the folder of its file."""
 
     apps: list[str] = []  # files and folders of apps, or patterns such as "apps/*"
+    scripts: list[str] = []  # CGI scripts, or patterns
+    wsgi: dict[str, str] | str = ""  # MODULE:NAME of an application, or programs' names with each
+    asgi: dict[str, str] | str = ""
+    requirements: list[str] | str = ""  # of all apps: a list, or the name of a file
+    python: str = ""  # which versions programs are built with, such as ">=3.12"
+    warmup: list[str] = []  # paths that applications and scripts are asked for at the build
+    limits: dict[str, int] = {}  # of applications: fields of nativecgi.Limits
     output: str = "dist"  # where the programs go
-    cache: str = ""  # where compilations are kept; else in the user's cache, see `cache`
-    folder: Path = Path()  # of the project; not in the table
+    cache: str = ""  # where compilations are kept; else in the user's cache
+
+
+class Settings(Table, frozen=True):
+    """The table, and the project that it is of."""
+
+    folder: Path = Path()  # of the file
+    is_package: bool = False  # whether the project has modules for its apps to import
 
     @property
     def outputs(self) -> Path:
@@ -52,23 +68,53 @@ def settings_of(folder: Path) -> Settings:
     Raises SettingsError.
     """
     for parent in (folder, *folder.parents):
-        if (table := _table(parent / FILE)) is not None:
-            try:
-                found = msgspec.convert(table, Settings)
-            except msgspec.ValidationError as error:
-                raise SettingsError(f"{parent / FILE}, [tool.nativecgi]: {error}") from None
-            return msgspec.structs.replace(found, folder=parent)
+        content = read_file(parent / FILE)
+        project, table = content.get("project"), content.get("tool", {}).get("nativecgi")
+        if project is None and table is None:
+            continue
+        found = _checked(table or {}, parent / FILE)
+        is_package = isinstance(project, dict) and project.get("name") != "nativecgi"
+        fields = msgspec.structs.asdict(found)
+        return Settings(**fields, folder=parent, is_package=is_package)
     return Settings(folder=folder)
 
 
-def _table(file: Path) -> dict[str, Any] | None:
+def projects_in(folder: Path) -> list[Settings]:
+    """The settings of the projects that lie in a folder. Raises SettingsError."""
+    files = sorted(folder.glob(f"*/{FILE}"))
+    found = [it for it in files if "nativecgi" in read_file(it).get("tool", {})]
+    return [settings_of(file.parent) for file in found]
+
+
+def read_file(file: Path) -> dict[str, Any]:
+    """What a pyproject.toml says; nothing where there is none. Raises SettingsError."""
     try:
-        content = tomllib.loads(file.read_text(encoding="utf-8"))
-    except (FileNotFoundError, NotADirectoryError):
-        return None
+        return tomllib.loads(file.read_text(encoding="utf-8"))
+    except (FileNotFoundError, NotADirectoryError, PermissionError):
+        return {}
     except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
         raise SettingsError(f"{file}: {error}") from None
-    table = content.get("tool", {}).get("nativecgi")
-    if table is not None and not isinstance(table, dict):
-        raise SettingsError(f"{file}: [tool.nativecgi] is not a table")
-    return table
+
+
+def _checked(table: object, file: Path) -> Table:
+    known = Table.__struct_fields__
+    if isinstance(table, dict):
+        for name in table.keys() - set(known):
+            near = difflib.get_close_matches(name, known, 1)
+            hint = f"did you mean {near[0]!r}?" if near else f"it may have {', '.join(known)}"
+            raise SettingsError(f"{file}: [tool.nativecgi] has no {name!r}: {hint}")
+    try:
+        found = msgspec.convert(table, Table)
+    except msgspec.ValidationError as error:
+        raise SettingsError(f"{file}: [tool.nativecgi]: {error}") from None
+    try:
+        is_met = SpecifierSet(found.python).contains(platform.python_version(), prereleases=True)
+    except InvalidSpecifier as error:
+        raise SettingsError(f"{file}: [tool.nativecgi] python: {error}") from None
+    if not is_met:
+        raise SettingsError(
+            f"{file}: programs are built with Python {found.python}, and this is "
+            f"{platform.python_version()}: install nativecgi with such a Python, or run it with "
+            "uvx --python VERSION nativecgi"
+        )
+    return found

@@ -200,7 +200,7 @@ def _libraries(map_file: Path, folder: Path) -> set[Path]:
 
 def _environment(app: App, work: Path, report: Callable[[str], None]) -> Environment:
     try:
-        return environment(app.source, work / "venv", partial(report, "installing"))
+        return environment(app.source, work / "venv", partial(report, "installing"), app.project)
     except EnvironmentFailed as error:
         raise BuildError(str(error)) from None
 

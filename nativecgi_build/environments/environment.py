@@ -1,67 +1,53 @@
-"""The Python environment that an app is built in: the build's own, or one with what it requires.
+"""The Python environment that an app is built in: the build's, or one of the app's own.
 
-An app requires what its file says between `# /// script` and `# ///` (PEP 723), or what a
-requirements.txt in its folder does. Its environment is its own, and made once: apps do not see
-each other's packages. Below them it has those of the build, which are Nuitka and what nativecgi
-needs.
+An environment of its own is made once for each app that requires anything: apps do not see each
+other's packages. Below them it has Nuitka and what nativecgi needs, and nothing else of the one
+that the build runs in. In that, as in a project's virtual environment, an app without requirements
+finds what is installed.
 """
 
 import hashlib
 import platform
-import re
 import shutil
 import subprocess
 import sys
 import sysconfig
-import tomllib
 from collections.abc import Callable, Iterable
-from contextlib import suppress
-from importlib.metadata import requires
+from importlib.metadata import Distribution, distributions, requires
 from pathlib import Path
 
 import msgspec
 from packaging.requirements import Requirement
 from packaging.specifiers import InvalidSpecifier, SpecifierSet
+from packaging.utils import canonicalize_name
 
 from nativecgi_build import sources
-from nativecgi_build.environments.requirements_files import files_named, files_of
-from nativecgi_build.nuitka_plugins.installed import installed
+from nativecgi_build.environments.installed import IN_APPS, closure, folder_of, others, top_level
+from nativecgi_build.environments.requirements import (
+    EnvironmentFailed,
+    Metadata,
+    Requirements,
+    Section,
+    required,
+    script_metadata,
+)
+from nativecgi_build.settings import Settings
+
+__all__ = [
+    "OWN",
+    "Environment",
+    "EnvironmentFailed",
+    "Metadata",
+    "Section",
+    "environment",
+    "script_metadata",
+]
 
 PACKAGES = Path(__file__).resolve().parents[2]
 OWN_PACKAGES = ("nativecgi", "nativecgi_build")
-
-# As PEP 723 has it.
-_BLOCK = re.compile(r"(?m)^# /// (?P<type>[a-zA-Z0-9-]+)$\s(?P<content>(^#(| .*)$\s)+)^# ///$")
-
-
 # Of what an installer writes down of a distribution (PyPA's "Recording installed projects"), less
 # the files that tell where it came from and where it lies.
 _METADATA = {"METADATA", "entry_points.txt", "top_level.txt"}
-
-
-class EnvironmentFailed(Exception):
-    """What an app requires cannot be read, had or met, and why."""
-
-
-class Section(msgspec.Struct, frozen=True):
-    """What a script's file says for its build (project.py), in a table [tool.nativecgi]."""
-
-    data: list[str] = []  # files and folders beside it that go into its program
-    tries: list[str] = msgspec.field(default_factory=list, name="try")  # paths to ask it for
-
-
-class Tools(msgspec.Struct, frozen=True):
-    """What the app's file says to tools."""
-
-    nativecgi: Section = Section()
-
-
-class Metadata(msgspec.Struct, frozen=True, rename="kebab"):
-    """What the app's file says of it; of PEP 723 all else is for other tools."""
-
-    dependencies: list[str] = []
-    requires_python: str = ""
-    tool: Tools = Tools()
 
 
 class Environment(msgspec.Struct, frozen=True):
@@ -69,7 +55,10 @@ class Environment(msgspec.Struct, frozen=True):
 
     python: Path
     prefix: Path
-    made_from: str = ""  # the hash of what the app requires; empty for the build's own
+    # The hash of what is installed for the app; empty where that is nothing but what builds it.
+    made_from: str = ""
+    is_shared: bool = False  # whether it is the one that the build runs in
+    said_by: str = ""  # what says what the app requires, for a reader
 
     def metadata(self) -> list[tuple[Path, Path]]:
         """The files that importlib.metadata reads of what was installed for the app.
@@ -77,62 +66,52 @@ class Environment(msgspec.Struct, frozen=True):
         Each with its place beside the program, where importlib.metadata finds it as in plain
         Python. Nuitka's own option takes a distribution only if the program has a module of it;
         but packages ask for the versions and entry points of others that nobody imports. None of
-        the build's own environment.
+        what the build needs for itself.
         """
-        folder = _packages(self.prefix)
-        found = folder.glob("*.dist-info/*") if self.made_from else ()
-        return [(it, it.relative_to(folder)) for it in sorted(found) if it.name in _METADATA]
+        return sorted(
+            (Path(str(it.locate_file(file))), Path(file))
+            for it in self._distributions()
+            for file in it.files or ()
+            if file.name in _METADATA and file.parent.suffix == ".dist-info"
+        )
 
     def packages(self) -> Path:
         """The folder that these are in."""
         return _packages(self.prefix)
 
     def top_level(self) -> set[str]:
-        """The names of the modules and packages that these have; none in the build's own."""
-        return installed([str(_packages(self.prefix))]) if self.made_from else set()
+        """The names of the modules and packages that these have."""
+        return {name.partition(".")[0] for it in self._distributions() for name in top_level(it)}
+
+    def _distributions(self) -> Iterable[Distribution]:
+        if not self.made_from:
+            return ()
+        return others() if self.is_shared else distributions(path=[str(self.packages())])
 
 
-OWN = Environment(Path(sys.executable), Path(sys.prefix))
+# Of the one that the build runs in just what builds.
+OWN = Environment(Path(sys.executable), Path(sys.prefix), is_shared=True)
 
 
 def environment(
-    source: Path, folder: Path, report: Callable[[], None] = lambda: None
+    source: Path,
+    folder: Path,
+    report: Callable[[], None] = lambda: None,
+    settings: Settings | None = None,
 ) -> Environment:
-    """The environment for the app in a file or in the folder of a package.
+    """The environment for the app in a file or in the folder of a package, of a project.
 
-    It is made in `folder` where the app requires anything, and what it needs of ours
-    beside that; `report` is called if that takes a
-    while. Raises EnvironmentFailed.
+    It is made in `folder` where the app requires anything, and what it needs of ours beside that;
+    `report` is called if that takes a while. Raises EnvironmentFailed.
     """
-    metadata = script_metadata(source / "__main__.py" if source.is_dir() else source)
-    _check_python(metadata.requires_python)
-    listed = source / "requirements.txt"
-    if metadata.dependencies:
-        requirements = "\n".join(metadata.dependencies)
-        return _made(folder, requirements, None, files_named(requirements, Path.cwd()), report)
-    if source.is_dir() and listed.exists():
-        return _made(folder, listed.read_text(), listed, files_of(listed), report)
-    return OWN
-
-
-def script_metadata(file: Path) -> Metadata:
-    """What a file says of itself; raises EnvironmentFailed where it does not keep to PEP 723."""
-    blocks = [block for block in _BLOCK.finditer(_text(file)) if block["type"] == "script"]
-    if not blocks:
-        return Metadata()
-    if len(blocks) > 1:
-        raise EnvironmentFailed(f"{file} has more than one block '# /// script'")
-    lines = blocks[0]["content"].splitlines()
-    content = "\n".join(line.removeprefix("#").removeprefix(" ") for line in lines)
-    try:
-        return msgspec.convert(tomllib.loads(content), Metadata)
-    except (tomllib.TOMLDecodeError, msgspec.ValidationError) as error:
-        raise EnvironmentFailed(f"in {file}, between '# /// script' and '# ///': {error}") from None
-
-
-def _text(file: Path) -> str:
-    # What cannot be decoded is told by Python itself, when it runs the file.
-    return file.read_text(encoding="utf-8", errors="replace")
+    found = required(source, settings or Settings(folder=source.parent))
+    _check_python(found.requires_python)
+    if found.text.strip():
+        return _made(folder, found, settings, report)
+    versions = "\n".join(f"{it.name} {it.version}" for it in others())
+    made_from = hashlib.sha256(versions.encode()).hexdigest() if versions else ""
+    said_by = f"what is installed in {sys.prefix}" if versions else ""
+    return msgspec.structs.replace(OWN, made_from=made_from, said_by=said_by)
 
 
 def _check_python(required: str) -> None:
@@ -144,57 +123,62 @@ def _check_python(required: str) -> None:
     if not is_met:
         raise EnvironmentFailed(
             f"it requires Python {required}, and programs are built with {version}: "
-            "make clean build PYTHON=/path/to/python3"
+            "make clean build PYTHON=/path/to/python3, or install nativecgi with that Python"
         )
 
 
 def _made(
-    folder: Path,
-    requirements: str,
-    file: Path | None,
-    files: Iterable[Path],
-    report: Callable[[], None],
+    folder: Path, found: Requirements, settings: Settings | None, report: Callable[[], None]
 ) -> Environment:
-    """The environment with what is required, by a text that may be in a file.
-
-    `files` are all files that have a say in it.
-    """
-    library = folder.with_name("library")
-    library = folder.with_name("library")
-    build = [sys.version, sys.prefix, str(library), *_constraints()]
-    build += [f"{path} {digest}" for path, digest in sources.digests(files).items()]
-    made_from = hashlib.sha256("\n".join([*build, requirements]).encode()).hexdigest()
-    made = Environment(folder / "bin" / "python", folder, made_from)
+    """The environment with what is required."""
+    library = folder.with_name("library") / "site-packages"
+    own = _project_folders(settings)
+    build = [sys.version, sys.prefix, str(library), *_constraints(), *map(str, own)]
+    build += [f"{path} {digest}" for path, digest in sources.digests(found.files).items()]
+    made_from = hashlib.sha256("\n".join([*build, found.text]).encode()).hexdigest()
+    made = Environment(folder / "bin" / "python", folder, made_from, said_by=found.said_by)
     mark = folder / "made-from"  # written last: where it is, all is there
     if not mark.exists() or mark.read_text() != made_from:
         report()
-        _make(made, library, requirements, file)
+        _make(made, library, own, found)
         mark.write_text(made_from)
     return made
 
 
-def _make(made: Environment, library: Path, requirements: str, file: Path | None) -> None:
+def _make(made: Environment, library: Path, own: Iterable[Path], found: Requirements) -> None:
     _run(sys.executable, "-m", "venv", "--clear", "--without-pip", str(made.prefix))
     constraints, listed = made.prefix / "constraints.txt", made.prefix / "requirements.txt"
     constraints.write_text("\n".join(_constraints()))
-    listed.write_text(requirements)
+    listed.write_text(found.text)
     _run(
         *_installing(made.python),
         # In the place that it was found in: it may name other files.
-        *("--constraint", str(constraints), "--requirement", str(file or listed)),
+        *("--constraint", str(constraints), "--requirement", str(found.file or listed)),
     )
+    _link_library(library)
     # Behind the app's own packages, so of those that are in both its own count.
-    paths = f"{sysconfig.get_path('purelib')}\n{_own_packages(library)}\n"
-    (_packages(made.prefix) / "build.pth").write_text(paths)
+    folders = [*own, library]
+    (_packages(made.prefix) / "build.pth").write_text("".join(f"{it}\n" for it in folders))
 
 
-def _own_packages(library: Path) -> Path:
-    """A folder with what programs need of this checkout, whose other folders are nobody's."""
+def _link_library(library: Path) -> None:
+    """Make a folder with what an app's environment needs of the one that the build runs in."""
     library.mkdir(parents=True, exist_ok=True)
-    for name in OWN_PACKAGES:
-        with suppress(FileExistsError):  # another build has made it
-            (library / name).symlink_to(PACKAGES / name)
-    return library
+    links = {name: PACKAGES / name for name in OWN_PACKAGES}
+    for it in closure(IN_APPS).values():
+        links |= {name: folder_of(it) / name for name in top_level(it)}
+    for name, target in links.items():
+        link = library / name
+        if not link.is_symlink() or link.readlink() != target:
+            link.unlink(missing_ok=True)
+            link.symlink_to(target)
+
+
+def _project_folders(settings: Settings | None) -> list[Path]:
+    """Where a project that has packages of its own keeps them."""
+    if settings is None or not settings.is_package:
+        return []
+    return [it for it in (settings.folder / "src", settings.folder) if it.is_dir()][:1]
 
 
 def _installing(python: Path) -> list[str]:
@@ -213,7 +197,7 @@ def _packages(prefix: Path) -> Path:
 def _constraints() -> list[str]:
     """What nativecgi itself needs of packages that an app may require, too."""
     needs = map(Requirement, requires("nativecgi") or [])
-    return [str(need) for need in needs if need.marker is None]
+    return [str(it) for it in needs if canonicalize_name(it.name) in IN_APPS]
 
 
 def _run(*command: str) -> None:

@@ -64,7 +64,7 @@ def test_a_file_says_what_it_requires(app: Path) -> None:
 
 def test_without_a_block_nothing_is_required(app: Path, tmp_path: Path) -> None:
     app.write_text("# /// another\n# dependencies = ['x']\n# ///\n")
-    assert environments.environment(app, tmp_path / "venv") == OWN
+    assert environments.environment(app, tmp_path / "venv").is_shared
     assert not (tmp_path / "venv").exists()
 
 
@@ -73,7 +73,7 @@ def test_without_a_block_nothing_is_required(app: Path, tmp_path: Path) -> None:
     [
         (BLOCK + BLOCK, "more than one block"),
         ("# /// script\n# dependencies = [\n# ///\n", "between '# /// script' and '# ///'"),
-        ("# /// script\n# dependencies = 'flask'\n# ///\n", "Expected `array`, got `str`"),
+        ("# /// script\n# dependencies = 'flask'\n# ///\n", "Expected `array | null`, got `str`"),
         ("# /// script\n# requires-python = '<3'\n# ///\n", "it requires Python <3, and programs"),
         ("# /// script\n# requires-python = 'new'\n# ///\n", "requires-python: Invalid specifier"),
     ],
