@@ -47,12 +47,7 @@ def planned(response: Response, *, omit_body: bool = False) -> Answer:
     require_status(status)
     media_type, body, length = _typed_body(response.body)
     fields = pairs(response.headers)
-    names = [lower_name(name) for name, _value in fields]
-    _require_allowed(names)
-    for name, value in fields:
-        # What is printable needs no closer look, and most is.
-        if not str.isprintable(value) and _CONTROL.search(value):
-            raise ValueError(f"the header field {name} has a control character in it: {value!r}")
+    names = _checked(fields)
     if status == 200 and "location" in names:
         return _local_redirect(status, fields, body)
     is_announced = "content-length" in names and status not in _WITHOUT_LENGTH
@@ -113,9 +108,17 @@ def _local_redirect(status: int, fields: list[tuple[str, str]], body: object) ->
     return Answer(status, fields, b"", None, is_local_redirect=True)
 
 
-def _require_allowed(names: list[str]) -> None:
-    for name in names:
-        if name in OF_THE_CONNECTION:
-            raise ValueError(f"the header field {name} is the server's to send")
-        if name in _ONCE and names.count(name) > 1:
-            raise ValueError(f"the header field {name} is there twice")
+def _checked(fields: list[tuple[str, str]]) -> list[str]:
+    """The fields' names in lower case; raises ValueError or TypeError where one may not be sent."""
+    names: list[str] = []
+    for name, value in fields:
+        lower = lower_name(name)
+        if lower in OF_THE_CONNECTION:
+            raise ValueError(f"the header field {lower} is the server's to send")
+        if lower in names and lower in _ONCE:
+            raise ValueError(f"the header field {lower} is there twice")
+        # What is printable needs no closer look, and most is.
+        if not str.isprintable(value) and _CONTROL.search(value):
+            raise ValueError(f"the header field {name} has a control character in it: {value!r}")
+        names.append(lower)
+    return names

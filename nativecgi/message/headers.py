@@ -8,6 +8,9 @@ HeaderFields = Mapping[str, str] | Iterable[tuple[str, str]]
 # RFC 9110 5.6.2: tchar, of which a field name consists.
 _TOKEN = frozenset("!#$%&'*+-.^_`|~0123456789abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ")
 
+# The names that most answers have: looked up, they need not be checked.
+_LOWER = {"Content-Type": "content-type", "Content-Length": "content-length"}
+
 _PREFIX = "HTTP_"
 # The two header fields that have a meta-variable of their own (RFC 3875 4.1.2, 4.1.3).
 _UNPREFIXED = ("CONTENT_TYPE", "CONTENT_LENGTH")
@@ -64,6 +67,8 @@ def pairs(fields: HeaderFields) -> list[tuple[str, str]]:
 
 def lower_name(name: str) -> str:
     """A field's name in lower case; raises ValueError where it is no token (RFC 9110 5.1)."""
+    if known := _LOWER.get(name):
+        return known
     is_plain = name.isascii() and name.replace("-", "").isalnum()
     if not is_plain and not (name and _TOKEN.issuperset(name)):
         raise ValueError(f"{name!r} is not a header field's name")

@@ -109,6 +109,7 @@ def _options(
         *(DEBUG_OPTIONS if names else ()),
         f"--user-plugin={PLUGINS / 'include_data.py'}",
         f"--user-plugin={PLUGINS / 'late_imports.py'}",
+        f"--user-plugin={PLUGINS / 'read_imports.py'}",
         f"--user-plugin={PLUGINS / 'serve_data.py'}",
         f"--user-plugin={PLUGINS / 'answer_crashes.py'}",
         f"--user-plugin={PLUGINS / 'count_calls.py'}",
