@@ -19,6 +19,7 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """The table, and where it stands. Paths in it are relative to the folder of its file."""
 
     apps: list[str] = []  # files and folders of apps, or patterns such as "apps/*"
+    requirements: str | list[str] = []  # of all apps: a file, or what would be in one
     output: str = "dist"  # where the programs go
     cache: str = ""  # where compilations are kept; else in the user's cache, see `cache`
     folder: Path = Path()  # of the project; not in the table

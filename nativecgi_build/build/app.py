@@ -7,7 +7,7 @@ import msgspec
 
 from nativecgi.frozen.rehearsal import SERVER
 from nativecgi_build.build.errors import BuildError
-from nativecgi_build.environments.environment import EnvironmentFailed, Section, script_metadata
+from nativecgi_build.environments.metadata import EnvironmentFailed, Section, script_metadata
 from nativecgi_build.scripts import cgiscript, project, reference
 from nativecgi_build.scripts.reference import Reference
 from nativecgi_build.settings import Settings

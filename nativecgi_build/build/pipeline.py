@@ -28,7 +28,8 @@ from nativecgi_build.build.records import (
 )
 from nativecgi_build.build.rehearse import rehearse
 from nativecgi_build.build.trial import try_program
-from nativecgi_build.environments.environment import Environment, EnvironmentFailed, environment
+from nativecgi_build.environments.environment import Environment, environment
+from nativecgi_build.environments.metadata import EnvironmentFailed
 from nativecgi_build.explain import contributors
 from nativecgi_build.sources import Digests
 
@@ -200,7 +201,9 @@ def _libraries(map_file: Path, folder: Path) -> set[Path]:
 
 def _environment(app: App, work: Path, report: Callable[[str], None]) -> Environment:
     try:
-        return environment(app.source, work / "venv", partial(report, "installing"))
+        return environment(
+            app.source, work / "venv", partial(report, "installing"), root=app.folder
+        )
     except EnvironmentFailed as error:
         raise BuildError(str(error)) from None
 

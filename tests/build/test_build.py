@@ -32,8 +32,8 @@ from nativecgi_build.build.trial import try_program
 from nativecgi_build.environments.environment import OWN, Environment
 from nativecgi_build.scripts.project import Seen
 from nativecgi_build.settings import Settings
-from tests.build.test_environments import make_wheel, requiring
 from tests.checkout import ROOT, SETTINGS, WORK
+from tests.environments.test_environment import make_wheel, requiring
 
 UMASK = os.umask(0o022)
 os.umask(UMASK)
