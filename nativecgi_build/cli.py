@@ -6,6 +6,7 @@ Exit statuses: 0 when all is done, 1 when something failed, 2 when the command l
 import os
 import re
 import sys
+from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from importlib.metadata import version
 from pathlib import Path
@@ -15,14 +16,21 @@ import typer
 from rich.console import Console
 
 from nativecgi_build import explain
-from nativecgi_build.build.app import find_apps
-from nativecgi_build.build.display import progress, table
+from nativecgi_build.build.app import App
+from nativecgi_build.build.display import Stages, document, progress, table
 from nativecgi_build.build.errors import BuildError
+from nativecgi_build.build.finding import CUSTOMARY, find_apps
 from nativecgi_build.build.pipeline import build_all
-from nativecgi_build.build.records import Wanted
+from nativecgi_build.build.records import Built, Wanted
 from nativecgi_build.freezer import SECONDS, Unsupported, require_support
 from nativecgi_build.scripts.reference import BadReference, parsed
-from nativecgi_build.settings import Settings, SettingsError, settings_of
+from nativecgi_build.settings import (
+    Settings,
+    SettingsError,
+    check_python,
+    projects_below,
+    settings_of,
+)
 
 SECRET = "NATIVECGI_SECRET"
 
@@ -186,6 +194,12 @@ def build(
     explained: Annotated[
         bool, typer.Option("--explain", help="Show what makes each program as large as it is.")
     ] = False,
+    as_json: Annotated[
+        bool, typer.Option("--json", help="Write the result in JSON, and all else to stderr.")
+    ] = False,
+    quiet: Annotated[
+        bool, typer.Option("--quiet", "-q", help="Write nothing but what has failed.")
+    ] = False,
     jobs: Annotated[int, typer.Option("--jobs", "-j", help="How much to do at a time.")] = (
         os.cpu_count() or 1
     ),
@@ -196,10 +210,11 @@ def build(
     compiled by Nuitka, frozen, and tried. What has not changed since the last build is not built
     again.
     """
-    settings = _settings()
+    projects = _projects(bool(apps or script or wsgi or asgi))
     # What the build starts need not know it.
     secret_variable = os.environ.pop(SECRET, "")
-    target = (output or settings.outputs).resolve()
+    is_single = len(projects) == 1
+    target = (output or (projects[0].outputs if is_single else Path("dist"))).resolve()
     debug = debug and debug.resolve()
     if debug and debug.is_relative_to(target):
         _misused(f"what is in {target} may be served: --debug needs another folder")
@@ -213,7 +228,7 @@ def build(
         secret = _secret(secret_file) if secret_file else secret_variable
     except (OSError, UnicodeDecodeError, BuildError) as error:
         _misused(f"--secret-file: {error}")
-    console = Console()
+    console = Console(stderr=as_json, quiet=quiet)
     freeze = not no_freeze
     try:
         require_support()
@@ -223,22 +238,32 @@ def build(
     try:
         references = [parsed("wsgi", text, Path.cwd(), name or "") for text in wsgi or ()]
         references += [parsed("asgi", text, Path.cwd(), name or "") for text in asgi or ()]
-        found = find_apps(apps or (), settings, script or (), tries or (), references)
+        found = [
+            find_apps(apps or (), it, script or (), tries or (), references) for it in projects
+        ]
     except (BuildError, BadReference) as error:
         _failed(str(error))
-    wanted = Wanted(
-        target,
-        settings,
-        freeze,
-        debug if freeze else None,
-        secret if reproducible else None,
-        native,
-        compile_all,
-        timeout,
-        again,
-    )
-    with progress(console) as show:
-        built, failed = build_all(found, wanted, jobs=max(1, jobs), show=show)
+    if double := [name for name, times in _names(found).items() if times > 1]:
+        _failed(f"several of the projects have an app {double[0]!r}\nbuild each in its own folder")
+    built: dict[str, Built] = {}
+    failed: dict[str, Exception] = {}
+    stages = Stages()
+    with progress(console, stages) as show:
+        for settings, its_apps in zip(projects, found, strict=True):
+            wanted = Wanted(
+                target,
+                settings,
+                freeze,
+                debug if freeze else None,
+                secret if reproducible else None,
+                native,
+                compile_all,
+                timeout,
+                again,
+            )
+            done, not_done = build_all(its_apps, wanted, jobs=max(1, jobs), show=show)
+            built |= done
+            failed |= not_done
     if built:
         console.print(table(built))
     for name, program in sorted(built.items()):
@@ -247,10 +272,34 @@ def build(
     if explained:
         for name, program in sorted(it for it in built.items() if it[1].is_frozen):
             console.print(explain.table(f"{name}, {program.size / 1e6:.1f} MB", program.parts))
+    if as_json:
+        placed = {name: (it, target / name) for name, it in built.items()}
+        print(document(placed, failed, stages, explained=explained).decode())
     for name, failure in failed.items():
-        print(f"\n{name} was not built: {failure}", file=sys.stderr)
+        print(f"\nnativecgi: {name} was not built: {failure}", file=sys.stderr)
     if failed:
         raise typer.Exit(1)
+
+
+def _projects(is_named: bool) -> list[Settings]:
+    """The project to build in; or those in the folders below, where this is none."""
+    folder = _project or Path.cwd()
+    try:
+        below = [] if is_named or _has_apps(folder) else projects_below(folder)
+        projects = below or [settings_of(folder)]
+        for settings in projects:
+            check_python(settings)
+    except SettingsError as error:
+        _failed(str(error))
+    return projects
+
+
+def _has_apps(folder: Path) -> bool:
+    return (folder / "pyproject.toml").exists() or (folder / CUSTOMARY).is_dir()
+
+
+def _names(found: list[list[App]]) -> Counter[str]:
+    return Counter(app.name for apps in found for app in apps)
 
 
 def _secret(file: Path) -> str:
@@ -276,3 +325,44 @@ def serve(
         serve_programs((folder or settings.outputs).resolve(), port, settings)
     except ServeError as error:
         _failed(str(error))
+
+
+@app.command()
+def install(
+    programs: Annotated[
+        list[str] | None,
+        typer.Argument(metavar="[PROGRAM]...", help="Names of built programs; by default all."),
+    ] = None,
+    to: Annotated[
+        str, typer.Option(metavar="DIR|USER@HOST:DIR", help="A folder here, or one over ssh.")
+    ] = "",
+    folder: Annotated[
+        Path | None, typer.Option("--from", metavar="DIR", help="The folder of built programs.")
+    ] = None,
+) -> None:
+    """Put built programs where a web server runs them; each replaces an older one at once."""
+    from nativecgi_build.install.errors import InstallError
+    from nativecgi_build.install.install import install as install_programs
+
+    if not to:
+        _misused("say where to install: --to DIR, or --to user@host:DIR")
+    try:
+        install_programs(programs or (), (folder or _settings().outputs).resolve(), to, print)
+    except InstallError as error:
+        _failed(str(error))
+
+
+@app.command()
+def doctor(
+    as_json: Annotated[bool, typer.Option("--json", help="Write what was found in JSON.")] = False,
+) -> None:
+    """Say what this machine lacks for building programs, and what to type. Status 1: it does."""
+    import msgspec
+
+    from nativecgi_build.doctor.checks import all_checks
+    from nativecgi_build.doctor.report import lines, reported
+
+    report = reported(all_checks(_settings().kept))
+    print(msgspec.json.encode(report).decode() if as_json else "\n".join(lines(report)))
+    if not report.works:
+        raise typer.Exit(1)

@@ -21,9 +21,10 @@ from nativecgi_build.build import compile as build_compile
 from nativecgi_build.build import freeze as build_freeze
 from nativecgi_build.build import pipeline as build_pipeline
 from nativecgi_build.build import rehearse as build_rehearse
-from nativecgi_build.build.app import App, copy_script, data_files, find_apps, own_files, project_of
+from nativecgi_build.build.app import App, copy_script, data_files, own_files, project_of
 from nativecgi_build.build.compile import compile_app, is_current, tools_hash
 from nativecgi_build.build.errors import BuildError
+from nativecgi_build.build.finding import find_apps
 from nativecgi_build.build.freeze import same_copy, seed_of
 from nativecgi_build.build.packing import LIST
 from nativecgi_build.build.records import Built, Compiled, Rehearsed, Wanted, read_record
