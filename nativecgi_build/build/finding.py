@@ -142,7 +142,7 @@ def _find_script(name: str, tries: Sequence[str], settings: Settings) -> App:
     if not path.is_file():
         raise BuildError(f"there is no script {name!r}")
     data = _data(settings, path.parent)
-    tried = tuple(tries or settings.tries)
+    tried = tuple(tries or (*settings.warmup, *settings.tries))
     return App(cgiscript.name_of(path), path, is_script=True, tries=tried, data=data)
 
 

@@ -30,7 +30,7 @@ class Tools(msgspec.Struct, frozen=True):
 class Metadata(msgspec.Struct, frozen=True, rename="kebab"):
     """What the app's file says of it; of PEP 723 all else is for other tools."""
 
-    dependencies: list[str] = []
+    dependencies: list[str] | None = None  # which may be none
     requires_python: str = ""
     tool: Tools = Tools()
 

@@ -65,6 +65,8 @@ def required_by(source: Path, root: Path, metadata: Metadata) -> Required | None
     project = project_of(root)
     if settings.requirements:
         return _configured(settings)
+    if metadata.dependencies == []:
+        return None
     if metadata.dependencies:
         text = "\n".join(_without_own(metadata.dependencies))
         files = tuple(files_named(text, Path.cwd()))

@@ -14,6 +14,10 @@ from nativecgi_build.nuitka_plugins.installed import installed, linked
 # What nativecgi runs in each request. An upload takes a tenth more instructions with multipart's
 # bytecode; msgspec is in C.
 COMPILED = {"nativecgi", "multipart"}
+# Of nativecgi what runs at the build alone. Not those that ask whether they are compiled.
+AT_THE_BUILD = tuple(
+    f"nativecgi.frozen.{name}" for name in "immortal memory mersenne openings rehearsal".split()
+)
 
 
 class KeepBytecode(NuitkaPluginBase):
@@ -23,7 +27,8 @@ class KeepBytecode(NuitkaPluginBase):
     plugin_desc = "Keep installed packages as bytecode."
 
     def __init__(self) -> None:
-        self._bytecode = tuple(sorted(installed(sys.path) - linked(sys.path) - COMPILED))
+        own = linked(sys.path) | COMPILED
+        self._bytecode = (*sorted(installed(sys.path) - own), *AT_THE_BUILD)
 
     def decideCompilation(self, module_name: ModuleName) -> str | None:  # noqa: N802
         """How a module is included; None leaves it to others."""

@@ -78,7 +78,7 @@ def test_without_a_block_nothing_is_required(app: Path, tmp_path: Path) -> None:
     [
         (BLOCK + BLOCK, "more than one block"),
         ("# /// script\n# dependencies = [\n# ///\n", "between '# /// script' and '# ///'"),
-        ("# /// script\n# dependencies = 'flask'\n# ///\n", "Expected `array`, got `str`"),
+        ("# /// script\n# dependencies = 'flask'\n# ///\n", "Expected `array | null`, got `str`"),
         ("# /// script\n# requires-python = '<3'\n# ///\n", "it requires Python <3, and programs"),
         ("# /// script\n# requires-python = 'new'\n# ///\n", "requires-python: Invalid specifier"),
     ],

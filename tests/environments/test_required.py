@@ -57,6 +57,12 @@ def test_the_first_place_that_has_any_counts(project: Path, wheels: dict[str, st
     assert found(project) == ({"first"}, "requirements in pyproject.toml, [tool.nativecgi]")
 
 
+def test_an_app_that_says_it_requires_nothing_gets_nothing(project: Path) -> None:
+    (project / "requirements.txt").write_text("nonesuch-of-the-folder")
+    (project / "cgi" / "app.py").write_text(requiring())
+    assert made(project) == running()
+
+
 def test_the_setting_may_name_a_file(project: Path, wheels: dict[str, str]) -> None:
     write(project, tool="requirements = 'pins/cgi.txt'")
     (project / "pins").mkdir()
