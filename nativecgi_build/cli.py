@@ -15,7 +15,7 @@ from typing import Annotated, NoReturn
 import typer
 from rich.console import Console
 
-from nativecgi_build import explain
+from nativecgi_build import commands, explain
 from nativecgi_build.build.app import App
 from nativecgi_build.build.display import Stages, document, progress, table
 from nativecgi_build.build.errors import BuildError
@@ -31,16 +31,14 @@ from nativecgi_build.settings import (
     projects_below,
     settings_of,
 )
+from nativecgi_build.terminal import app, project_folder, set_project
+from nativecgi_build.terminal import failed as _failed
+from nativecgi_build.terminal import misused as _misused
+from nativecgi_build.terminal import settings as _settings
+
+__all__ = ["commands", "main"]
 
 SECRET = "NATIVECGI_SECRET"
-
-app = typer.Typer(
-    name="nativecgi",
-    no_args_is_help=True,
-    rich_markup_mode=None,
-    pretty_exceptions_enable=False,
-    context_settings={"help_option_names": ["-h", "--help"]},
-)
 
 
 def main(arguments: Sequence[str] | None = None, project: Path | None = None) -> NoReturn:
@@ -51,8 +49,7 @@ def main(arguments: Sequence[str] | None = None, project: Path | None = None) ->
             "a secret among the arguments is everybody's to read: write it to a file, and say "
             f"--reproducible --secret-file FILE; or set {SECRET}"
         )
-    global _project
-    _project = project
+    set_project(project)
     app(list(_repeated("--script", given)), prog_name="nativecgi")
     raise AssertionError("typer exits")
 
@@ -68,26 +65,6 @@ def _repeated(option: str, arguments: Iterable[str]) -> Iterator[str]:
         elif follows:
             yield option
         yield argument
-
-
-_project: Path | None = None
-
-
-def _settings() -> Settings:
-    try:
-        return settings_of(_project or Path.cwd())
-    except SettingsError as error:
-        _failed(str(error))
-
-
-def _failed(reason: str) -> NoReturn:
-    print(f"nativecgi: {reason}", file=sys.stderr)
-    raise typer.Exit(1)
-
-
-def _misused(reason: str) -> NoReturn:
-    print(f"nativecgi: {reason}", file=sys.stderr)
-    sys.exit(2)
 
 
 def _say_version(is_asked: bool) -> None:
@@ -282,7 +259,7 @@ def build(
 
 def _projects(is_named: bool) -> list[Settings]:
     """The project to build in; or those in the folders below, where this is none."""
-    folder = _project or Path.cwd()
+    folder = project_folder()
     try:
         below = [] if is_named or _has_apps(folder) else projects_below(folder)
         projects = below or [settings_of(folder)]
@@ -295,7 +272,7 @@ def _projects(is_named: bool) -> list[Settings]:
 
 def _outputs(projects: list[Settings]) -> Path:
     """Where programs go: where their project says, or below this folder if they are of others."""
-    here = _project or Path.cwd()
+    here = project_folder()
     is_here = any(here.is_relative_to(it.folder) for it in projects)
     return projects[0].outputs if is_here else here / Settings().output
 
@@ -331,44 +308,3 @@ def serve(
         serve_programs((folder or settings.outputs).resolve(), port, settings)
     except ServeError as error:
         _failed(str(error))
-
-
-@app.command()
-def install(
-    programs: Annotated[
-        list[str] | None,
-        typer.Argument(metavar="[PROGRAM]...", help="Names of built programs; by default all."),
-    ] = None,
-    to: Annotated[
-        str, typer.Option(metavar="DIR|USER@HOST:DIR", help="A folder here, or one over ssh.")
-    ] = "",
-    folder: Annotated[
-        Path | None, typer.Option("--from", metavar="DIR", help="The folder of built programs.")
-    ] = None,
-) -> None:
-    """Put built programs where a web server runs them; each replaces an older one at once."""
-    from nativecgi_build.install.errors import InstallError
-    from nativecgi_build.install.install import install as install_programs
-
-    if not to:
-        _misused("say where to install: --to DIR, or --to user@host:DIR")
-    try:
-        install_programs(programs or (), (folder or _settings().outputs).resolve(), to, print)
-    except InstallError as error:
-        _failed(str(error))
-
-
-@app.command()
-def doctor(
-    as_json: Annotated[bool, typer.Option("--json", help="Write what was found in JSON.")] = False,
-) -> None:
-    """Say what this machine lacks for building programs, and what to type. Status 1: it does."""
-    import msgspec
-
-    from nativecgi_build.doctor.checks import all_checks
-    from nativecgi_build.doctor.report import lines, reported
-
-    report = reported(all_checks(_settings().kept))
-    print(msgspec.json.encode(report).decode() if as_json else "\n".join(lines(report)))
-    if not report.works:
-        raise typer.Exit(1)

@@ -207,7 +207,7 @@ def test_nothing_is_built_again_that_has_not_changed(build_apps: Builder) -> Non
     build_apps(app)
     again = build_apps(app)
     assert again.returncode == 0
-    assert again.stdout.splitlines()[0] == "probe: done"
+    assert again.stdout.splitlines()[0] == "probe: done (nothing has changed)"
 
 
 def compiled_as_now(app: App, work: Path, wanted: Wanted) -> Compiled:
@@ -349,7 +349,8 @@ def test_an_edited_script_is_built_again(build_apps: Builder, tmp_path: Path) ->
         stages = [line.removeprefix("edited: ") for line in lines if line.startswith("edited: ")]
         program = tmp_path / "out" / "edited"
         answer = subprocess.run([program], env={"REQUEST_METHOD": "GET"}, stdout=-1, check=True)
-        return stages[: stages.index("done")], answer.stdout.decode().splitlines()[-1]
+        end = next(i for i, stage in enumerate(stages) if stage.startswith("done ("))
+        return stages[:end], answer.stdout.decode().splitlines()[-1]
 
     compiling = ["rehearsing", "compiling", "freezing", "trying"]
     assert built()[1] == "costs 7"
