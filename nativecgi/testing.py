@@ -190,9 +190,11 @@ def parse_answer(output: bytes, log: str = "", exit_status: int = 0) -> Answer:
     """
     if output.startswith(b"HTTP/"):
         return _parse_http(output, log, exit_status)
-    head, end, body = output.partition(b"\r\n\r\n")
-    text = head.decode("utf-8", "surrogateescape")
-    fields = [line.partition(":") for line in text.split("\r\n")]
+    # Scripts end their lines as the system does, with a newline alone (RFC 3875 6.2).
+    newline = b"\r\n" if output.partition(b"\n")[0].endswith(b"\r") else b"\n"
+    head, end, body = output.partition(newline * 2)
+    lines = head.split(newline)
+    fields = [line.decode("utf-8", "surrogateescape").partition(":") for line in lines]
     if not end or not all(name and colon for name, colon, _value in fields):
         raise ValueError(f"this is no CGI response: {output[:200]!r}\n{log}")
     headers = MultiDict((name.lower(), value.strip()) for name, _colon, value in fields)

@@ -34,7 +34,6 @@ from nativecgi_build.settings import (
 from nativecgi_build.terminal import app, project_folder, set_project
 from nativecgi_build.terminal import failed as _failed
 from nativecgi_build.terminal import misused as _misused
-from nativecgi_build.terminal import settings as _settings
 
 __all__ = ["commands", "main"]
 
@@ -290,21 +289,3 @@ def _secret(file: Path) -> str:
     if not secret:
         raise BuildError(f"{file} is empty")
     return secret
-
-
-@app.command()
-def serve(
-    folder: Annotated[
-        Path | None, typer.Argument(metavar="[DIR]", help="The folder of the programs.")
-    ] = None,
-    port: Annotated[int, typer.Option(help="0 takes any that is free.")] = 8000,
-) -> None:
-    """Serve built programs on this machine alone, for trying them."""
-    from nativecgi_build.devserver.serve import ServeError  # which few commands need
-    from nativecgi_build.devserver.serve import serve as serve_programs
-
-    settings = _settings()
-    try:
-        serve_programs((folder or settings.outputs).resolve(), port, settings)
-    except ServeError as error:
-        _failed(str(error))

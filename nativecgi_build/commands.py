@@ -83,3 +83,80 @@ def clean(
         failed(str(error))
     for path in removed:
         print(f"removed {path}")
+
+
+@app.command()
+def new(
+    name: Annotated[str, typer.Argument(help="Of the project and of its folder.")],
+    template: Annotated[
+        str,
+        typer.Option(help="What it is made with: handler, flask, django, fastapi, bottle, script."),
+    ] = "handler",
+) -> None:
+    """Make the folder of a new project: a small app that works, and a test of it."""
+    from nativecgi_build.new.project import CannotMake, make
+
+    try:
+        print(make(name, template, Path.cwd()))
+    except CannotMake as error:
+        failed(str(error))
+
+
+@app.command()
+def run(
+    name: Annotated[
+        str | None,
+        typer.Argument(
+            metavar="[APP]",
+            help="A file, a folder with __main__.py, a CGI script, or the name of an app.",
+        ),
+    ] = None,
+    wsgi: Annotated[
+        str | None, typer.Option(metavar="MODULE:NAME", help="A WSGI application.")
+    ] = None,
+    asgi: Annotated[
+        str | None, typer.Option(metavar="MODULE:NAME", help="An ASGI application.")
+    ] = None,
+    reload: Annotated[
+        bool, typer.Option("--reload", help="Start it anew when a file changes that it has read.")
+    ] = False,
+    host: Annotated[str, typer.Option(help="The address to listen at.")] = "127.0.0.1",
+    port: Annotated[int, typer.Option(help="0 takes any that is free.")] = 8000,
+    at: Annotated[
+        str | None, typer.Option(metavar="PATH", help="Where it is, by default /cgi-bin/NAME.")
+    ] = None,
+) -> None:
+    """Serve an app as plain Python, without a build, to develop it."""
+    from nativecgi_build.devserver.http import ServeError
+    from nativecgi_build.devserver.run import app_of
+    from nativecgi_build.devserver.run import run as run_app
+    from nativecgi_build.scripts.reference import BadReference, parsed
+
+    project = settings()
+    if sum(it is not None for it in (name, wsgi, asgi)) > 1:
+        misused("one app at a time: name it, or --wsgi or --asgi")
+    try:
+        references = [parsed("wsgi", wsgi, Path.cwd(), "")] if wsgi else []
+        references += [parsed("asgi", asgi, Path.cwd(), "")] if asgi else []
+        found = app_of(name, project, references)
+        run_app(found, project, host=host, port=port, reload=reload, root=at)
+    except (ServeError, BadReference) as error:
+        failed(str(error))
+
+
+@app.command()
+def serve(
+    folder: Annotated[
+        Path | None, typer.Argument(metavar="[DIR]", help="The folder of the programs.")
+    ] = None,
+    port: Annotated[int, typer.Option(help="0 takes any that is free.")] = 8000,
+) -> None:
+    """Serve built programs on this machine alone, for trying them."""
+    from nativecgi_build.devserver.http import ServeError  # which few commands need
+    from nativecgi_build.devserver.serve import serve as serve_programs
+
+    project = settings()
+    try:
+        serve_programs((folder or project.outputs).resolve(), port, project)
+    except ServeError as error:
+        failed(str(error))
