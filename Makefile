@@ -33,7 +33,7 @@ test: build .venv-dev/ready
 	tools/require apache2-bin:apache2 nginx-light:nginx fcgiwrap:fcgiwrap lighttpd:lighttpd \
 		websocketd:websocketd chromium:chromium gdb:gdb debootstrap:debootstrap \
 		openssl:openssl apache2-suexec-pristine:/usr/lib/apache2/suexec-pristine \
-		libsqlite3-dev:/usr/include/sqlite3.h
+		libsqlite3-dev:/usr/include/sqlite3.h openssh-server:sshd openssh-client:sftp rsync:rsync
 	.venv-dev/bin/ruff format --check .
 	.venv-dev/bin/ruff check .
 	.venv-dev/bin/mypy

@@ -17,7 +17,8 @@ import msgspec
 from nativecgi_build.build.app import App, copy_script, tries_of
 from nativecgi_build.build.errors import BuildError
 from nativecgi_build.devserver.cgi import CannotStart, Running
-from nativecgi_build.environments.environment import EnvironmentFailed, environment
+from nativecgi_build.environments.environment import environment
+from nativecgi_build.environments.metadata import EnvironmentFailed
 from nativecgi_build.scripts import project
 from nativecgi_build.scripts.cgiscript import ScriptError
 from nativecgi_build.settings import Settings
@@ -161,7 +162,7 @@ def _command(app: App, settings: Settings, connection: int, told: Path) -> list[
     """The command that runs the app; what it requires is installed first."""
     work = settings.work(app.name, app.origin) / "run"
     work.mkdir(parents=True, exist_ok=True)
-    packages = environment(app.source, work.parent / "venv", lambda: _report(app))
+    packages = environment(app.source, work.parent / "venv", lambda: _report(app), root=app.folder)
     if app.is_foreign:
         copy_script(msgspec.structs.replace(app, tries=tuple(tries_of(app))), work, project.Seen())
         run = AS_SCRIPT.format(source=str(app.source), main=str(app.main(work)))

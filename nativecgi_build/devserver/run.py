@@ -7,8 +7,9 @@ from contextlib import suppress
 from pathlib import Path
 from threading import Event, Lock, Thread
 
-from nativecgi_build.build.app import App, find_apps
+from nativecgi_build.build.app import App
 from nativecgi_build.build.errors import BuildError
+from nativecgi_build.build.finding import find_apps
 from nativecgi_build.devserver.cgi import CannotStart, Running, respond, variables_of
 from nativecgi_build.devserver.forkserver import ForkServer, NotReady
 from nativecgi_build.devserver.http import (
