@@ -24,10 +24,10 @@ endif
 build: .venv/ready
 	.venv/bin/python build.py --output $(OUT) $(OPTIONS) $(APPS)
 
-serve: build .venv-dev/ready
+serve: build
 	GUESTBOOK_DB="$${GUESTBOOK_DB:-$(CURDIR)/build/guestbook.db}" \
 	HITCOUNTER_FILE="$${HITCOUNTER_FILE:-$(CURDIR)/build/hits.json}" \
-		.venv-dev/bin/python -m nativecgi_build serve $(OUT) --port $(PORT)
+		.venv/bin/python -m nativecgi_build serve $(OUT) --port $(PORT)
 
 test: build .venv-dev/ready
 	tools/require apache2-bin:apache2 nginx-light:nginx fcgiwrap:fcgiwrap lighttpd:lighttpd \
