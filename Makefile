@@ -24,16 +24,16 @@ endif
 build: .venv/ready
 	.venv/bin/python build.py --output $(OUT) $(OPTIONS) $(APPS)
 
-serve: build .venv-dev/ready
+serve: build
 	GUESTBOOK_DB="$${GUESTBOOK_DB:-$(CURDIR)/build/guestbook.db}" \
 	HITCOUNTER_FILE="$${HITCOUNTER_FILE:-$(CURDIR)/build/hits.json}" \
-		.venv-dev/bin/python -m nativecgi_build serve $(OUT) --port $(PORT)
+		.venv/bin/python -m nativecgi_build serve $(OUT) --port $(PORT)
 
 test: build .venv-dev/ready
 	tools/require apache2-bin:apache2 nginx-light:nginx fcgiwrap:fcgiwrap lighttpd:lighttpd \
 		websocketd:websocketd chromium:chromium gdb:gdb debootstrap:debootstrap \
 		openssl:openssl apache2-suexec-pristine:/usr/lib/apache2/suexec-pristine \
-		libsqlite3-dev:/usr/include/sqlite3.h
+		libsqlite3-dev:/usr/include/sqlite3.h openssh-server:sshd openssh-client:sftp rsync:rsync
 	.venv-dev/bin/ruff format --check .
 	.venv-dev/bin/ruff check .
 	.venv-dev/bin/mypy

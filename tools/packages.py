@@ -25,7 +25,8 @@ from threading import Lock, Timer
 
 import msgspec
 
-from nativecgi_build.environments.environment import EnvironmentFailed, environment
+from nativecgi_build.environments.environment import environment
+from nativecgi_build.environments.metadata import EnvironmentFailed
 
 ROOT = Path(__file__).resolve().parent.parent
 TABLE = ROOT / "tools" / "packages.toml"

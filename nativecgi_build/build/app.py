@@ -1,6 +1,5 @@
 """What to build: an app or a script, and the files that are its own."""
 
-import re
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
@@ -8,10 +7,9 @@ import msgspec
 
 from nativecgi.frozen.rehearsal import SERVER
 from nativecgi_build.build.errors import BuildError
-from nativecgi_build.environments.environment import EnvironmentFailed, Section, script_metadata
+from nativecgi_build.environments.metadata import EnvironmentFailed, Section, script_metadata
 from nativecgi_build.scripts import cgiscript, project, reference
 from nativecgi_build.scripts.reference import Reference
-from nativecgi_build.settings import Settings, projects_in
 
 # The request that a new program is tried with, but for what its warm-up says; it runs in an empty
 # folder. HEAD does what GET does in most programs, and does not wait for a stream.
@@ -45,7 +43,7 @@ class App(msgspec.Struct, frozen=True):
     tries: tuple[str, ...] = ()  # paths that it may be asked for at the build
     reference: Reference | None = None  # the application that it is, if that is nothing of ours
     limits: tuple[tuple[str, float], ...] = ()  # of that: fields of nativecgi.Limits
-    project: Settings | None = None  # the project that it is of, which may say what it requires
+    data: tuple[str, ...] = ()  # of what is foreign: files and folders that it has besides
 
     @property
     def trial(self) -> dict[str, str]:
@@ -81,119 +79,6 @@ class App(msgspec.Struct, frozen=True):
         if self.reference:
             return work / "entry" / "nativecgi_program.py"
         return work / "script" / self.source.name if self.is_script else self.source
-
-
-def find_apps(
-    names: Sequence[str],
-    settings: Settings,
-    scripts: Sequence[str] = (),
-    tries: Sequence[str] = (),
-    references: Sequence[Reference] = (),
-) -> list[App]:
-    """The apps and scripts that the command line names, or all apps of the project.
-
-    Scripts and applications may be asked for the paths `tries` at the build.
-
-    Raises BuildError where there is none, and where two would become programs of one name.
-    """
-    known = list(_all_apps(settings, tries))
-    named = [
-        *(_find_app(name, known) for name in names),
-        *(_find_script(name, tries) for name in scripts),
-        *(_application(it, settings, tries) for it in references),
-    ]
-    found = [msgspec.structs.replace(it, project=it.project or settings) for it in named]
-    found = found or known or list(_apps_of_projects_in(settings.folder))
-    if not found:
-        raise BuildError(
-            f"there is no app in {settings.folder}: name a .py file, or a folder with a "
-            "__main__.py, or an application by --wsgi MODULE:NAME; or make one: nativecgi new hello"
-        )
-    by_name: dict[str, App] = {}
-    for app in found:
-        other = by_name.setdefault(app.name, app)
-        if other != app:
-            raise BuildError(f"{other.source} and {app.source} would both become {app.name!r}")
-    return list(by_name.values())
-
-
-def _all_apps(settings: Settings, tries: Sequence[str] = ()) -> Iterator[App]:
-    """What the project's table names; or else what is in apps/; or else in its folder."""
-    tries = tries or settings.warmup
-    for app in _listed_apps(settings, tries):
-        yield msgspec.structs.replace(app, project=settings)
-
-
-def _apps_of_projects_in(folder: Path) -> Iterator[App]:
-    for settings in projects_in(folder):
-        yield from _all_apps(settings)
-
-
-def _listed_apps(settings: Settings, tries: Sequence[str]) -> Iterator[App]:
-    listed = [*settings.apps, *settings.scripts, *settings.wsgi, *settings.asgi]
-    default = ("apps/*",) if (settings.folder / "apps").is_dir() else ()
-    for pattern in settings.apps if listed else default:
-        yield from _matching(pattern, settings)
-    for pattern in settings.scripts:
-        for path in sorted(settings.folder.glob(pattern)):
-            yield _find_script(str(path), tries)
-    for interface, named in (("wsgi", settings.wsgi), ("asgi", settings.asgi)):
-        for name, text in named.items() if isinstance(named, dict) else [("", named)] * bool(named):
-            yield _application(_parsed(interface, text, settings.folder, name), settings, tries)
-    if not listed and not default:
-        for path in sorted(settings.folder.glob("*.py")):
-            if _calls_run(path):
-                yield App(path.stem, path)
-
-
-def _matching(pattern: str, settings: Settings) -> Iterator[App]:
-    found = sorted(settings.folder.glob(pattern))
-    if not found:
-        raise BuildError(f"[tool.nativecgi] apps: there is no {settings.folder / pattern}")
-    for path in found:
-        if path.name != "__init__.py" and (app := _app_at(path)):
-            yield app
-
-
-def _calls_run(path: Path) -> bool:
-    """Whether a file looks like an app."""
-    text = path.read_text(encoding="utf-8", errors="replace")
-    return "nativecgi" in text and re.search(r"^\s*run\(", text, re.MULTILINE) is not None
-
-
-def _application(it: Reference, settings: Settings, tries: Sequence[str]) -> App:
-    limits = tuple(settings.limits.items())
-    tried = tuple(tries or settings.warmup)
-    return App(it.program, it.source, tries=tried, reference=it, limits=limits)
-
-
-def _parsed(interface: str, text: str, folder: Path, name: str) -> Reference:
-    try:
-        return reference.parsed("asgi" if interface == "asgi" else "wsgi", text, folder, name)
-    except reference.BadReference as error:
-        raise BuildError(f"[tool.nativecgi] {interface}: {error}") from None
-
-
-def _find_app(name: str, known: Sequence[App]) -> App:
-    if app := _app_at(Path(name)) or next((it for it in known if it.name == name), None):
-        return app
-    raise BuildError(f"there is no app {name!r}: name a .py file, or a folder with a __main__.py")
-
-
-def _app_at(path: Path) -> App | None:
-    path = path.resolve()
-    if path.name == "__main__.py" and path.is_file():
-        return App(path.parent.name, path.parent)
-    if path.suffix == ".py" and path.is_file():
-        return App(path.stem, path)
-    return App(path.name, path) if (path / "__main__.py").is_file() else None
-
-
-def _find_script(name: str, tries: Sequence[str]) -> App:
-    path = Path(name).resolve()
-    if not path.is_file():
-        raise BuildError(f"there is no script {name!r}")
-    return App(cgiscript.name_of(path), path, is_script=True, tries=tuple(tries))
 
 
 def copy_script(app: App, work: Path, seen: project.Seen | None = None) -> None:
@@ -232,7 +117,11 @@ def project_of(app: App, seen: project.Seen) -> project.Project:
         return project.Project()
     is_root = app.reference is not None or cgiscript.freezable(app.source).is_wsgi
     return project.find(
-        app.source, seen, folder=app.folder, is_root=is_root, listed=_section(app).data
+        app.source,
+        seen,
+        folder=app.folder,
+        is_root=is_root,
+        listed=[*_section(app).data, *app.data],
     )
 
 

@@ -28,7 +28,8 @@ from nativecgi_build.build.records import (
 )
 from nativecgi_build.build.rehearse import rehearse
 from nativecgi_build.build.trial import try_program
-from nativecgi_build.environments.environment import Environment, EnvironmentFailed, environment
+from nativecgi_build.environments.environment import Environment, environment
+from nativecgi_build.environments.metadata import EnvironmentFailed
 from nativecgi_build.explain import contributors
 from nativecgi_build.sources import Digests
 
@@ -43,6 +44,7 @@ def build(app: App, wanted: Wanted, *, jobs: int, report: Callable[[str], None])
     work = wanted.settings.work(app.name, app.origin)
     with _locked(work):
         built = _build(app, work, wanted, jobs, report)
+        report(DONE)
         if wanted.debug is not None:
             side_file = _side_file(app, work)
             place_file(side_file, wanted.debug / side_file.name)
@@ -133,6 +135,8 @@ def _build(app: App, work: Path, wanted: Wanted, jobs: int, report: Callable[[st
             compiled.notes,
         )
         write_record(record, built)
+    if packages.source:
+        built.notes = [f"its packages are from {packages.source}", *built.notes]
     place = place_file if wanted.freeze else place_folder
     place(result, wanted.output / app.name)
     return built
@@ -200,7 +204,9 @@ def _libraries(map_file: Path, folder: Path) -> set[Path]:
 
 def _environment(app: App, work: Path, report: Callable[[str], None]) -> Environment:
     try:
-        return environment(app.source, work / "venv", partial(report, "installing"), app.project)
+        return environment(
+            app.source, work / "venv", partial(report, "installing"), root=app.folder
+        )
     except EnvironmentFailed as error:
         raise BuildError(str(error)) from None
 
@@ -217,7 +223,6 @@ def build_all(
         try:
             own_jobs = max(1, jobs // workers)
             built[app.name] = build(app, wanted, jobs=own_jobs, report=partial(show, app))
-            show(app, DONE)
         except Exception as error:  # whatever it is, it keeps no other app from being built
             failed[app.name] = error
             show(app, FAILED)

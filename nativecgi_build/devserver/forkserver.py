@@ -17,7 +17,9 @@ import msgspec
 from nativecgi_build.build.app import App, copy_script, tries_of
 from nativecgi_build.build.errors import BuildError
 from nativecgi_build.devserver.cgi import CannotStart, Running
-from nativecgi_build.environments.environment import EnvironmentFailed, environment
+from nativecgi_build.devserver.http import tell
+from nativecgi_build.environments.environment import environment
+from nativecgi_build.environments.metadata import EnvironmentFailed
 from nativecgi_build.scripts import project
 from nativecgi_build.scripts.cgiscript import ScriptError
 from nativecgi_build.settings import Settings
@@ -89,7 +91,7 @@ class ForkServer:
         except (BuildError, EnvironmentFailed, ScriptError) as error:
             self._connection.close()
             self._folder.cleanup()
-            print(f"nativecgi: {error}", file=sys.stderr, flush=True)
+            tell(f"nativecgi: {error}")
             raise NotReady(str(error)) from None
         finally:
             theirs.close()
@@ -161,7 +163,7 @@ def _command(app: App, settings: Settings, connection: int, told: Path) -> list[
     """The command that runs the app; what it requires is installed first."""
     work = settings.work(app.name, app.origin) / "run"
     work.mkdir(parents=True, exist_ok=True)
-    packages = environment(app.source, work.parent / "venv", lambda: _report(app))
+    packages = environment(app.source, work.parent / "venv", lambda: _report(app), root=app.folder)
     if app.is_foreign:
         copy_script(msgspec.structs.replace(app, tries=tuple(tries_of(app))), work, project.Seen())
         run = AS_SCRIPT.format(source=str(app.source), main=str(app.main(work)))
@@ -181,4 +183,4 @@ def _command(app: App, settings: Settings, connection: int, told: Path) -> list[
 
 
 def _report(app: App) -> None:
-    print(f"Installing what {app.name} requires ...", file=sys.stderr, flush=True)
+    tell(f"Installing what {app.name} requires ...")

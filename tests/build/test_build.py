@@ -21,9 +21,10 @@ from nativecgi_build.build import compile as build_compile
 from nativecgi_build.build import freeze as build_freeze
 from nativecgi_build.build import pipeline as build_pipeline
 from nativecgi_build.build import rehearse as build_rehearse
-from nativecgi_build.build.app import App, copy_script, data_files, find_apps, own_files, project_of
+from nativecgi_build.build.app import App, copy_script, data_files, own_files, project_of
 from nativecgi_build.build.compile import compile_app, is_current, tools_hash
 from nativecgi_build.build.errors import BuildError
+from nativecgi_build.build.finding import find_apps
 from nativecgi_build.build.freeze import same_copy, seed_of
 from nativecgi_build.build.packing import LIST
 from nativecgi_build.build.records import Built, Compiled, Rehearsed, Wanted, read_record
@@ -32,8 +33,8 @@ from nativecgi_build.build.trial import try_program
 from nativecgi_build.environments.environment import OWN, Environment
 from nativecgi_build.scripts.project import Seen
 from nativecgi_build.settings import Settings
-from tests.build.test_environments import make_wheel, requiring
 from tests.checkout import ROOT, SETTINGS, WORK
+from tests.environments.test_environment import make_wheel, requiring
 
 UMASK = os.umask(0o022)
 os.umask(UMASK)
@@ -206,7 +207,7 @@ def test_nothing_is_built_again_that_has_not_changed(build_apps: Builder) -> Non
     build_apps(app)
     again = build_apps(app)
     assert again.returncode == 0
-    assert again.stdout.splitlines()[0] == "probe: done"
+    assert again.stdout.splitlines()[0] == "probe: done (nothing has changed)"
 
 
 def compiled_as_now(app: App, work: Path, wanted: Wanted) -> Compiled:
@@ -348,7 +349,8 @@ def test_an_edited_script_is_built_again(build_apps: Builder, tmp_path: Path) ->
         stages = [line.removeprefix("edited: ") for line in lines if line.startswith("edited: ")]
         program = tmp_path / "out" / "edited"
         answer = subprocess.run([program], env={"REQUEST_METHOD": "GET"}, stdout=-1, check=True)
-        return stages[: stages.index("done")], answer.stdout.decode().splitlines()[-1]
+        end = next(i for i, stage in enumerate(stages) if stage.startswith("done ("))
+        return stages[:end], answer.stdout.decode().splitlines()[-1]
 
     compiling = ["rehearsing", "compiling", "freezing", "trying"]
     assert built()[1] == "costs 7"

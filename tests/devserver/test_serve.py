@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from nativecgi_build.build.app import find_apps
+from nativecgi_build.build.finding import find_apps
 from nativecgi_build.devserver import about
 from tests.checkout import SETTINGS
 
