@@ -21,7 +21,7 @@ _SLASH = "\1"
 
 
 def keep_data() -> None:
-    """Keep the files beside the program, but for itself and its libraries."""
+    """Keep the files beside the program, except the program and its libraries."""
     if "__compiled__" not in globals():
         return
     kept = Kept(os.path.dirname(sys.executable), os.readlink("/proc/self/exe"))
