@@ -1,4 +1,4 @@
-"""The command line: each command reads its arguments here, and is a call of what does the work.
+"""The command line: each command parses its arguments and calls a module that does the work.
 
 Exit statuses: 0 when all is done, 1 when something failed, 2 when the command line is wrong.
 """
@@ -41,7 +41,7 @@ SECRET = "NATIVECGI_SECRET"
 
 
 def main(arguments: Sequence[str] | None = None, project: Path | None = None) -> NoReturn:
-    """Run a command; in the folder of a `project`, whatever the working folder is."""
+    """Run a command, in the folder `project` if that is given, otherwise in the working folder."""
     given = sys.argv[1:] if arguments is None else list(arguments)
     if any(re.match("--rep[a-z]*=", argument) for argument in given):
         _misused(
@@ -54,7 +54,7 @@ def main(arguments: Sequence[str] | None = None, project: Path | None = None) ->
 
 
 def _repeated(option: str, arguments: Iterable[str]) -> Iterator[str]:
-    """Arguments where an option stands before each of the values that followed it once."""
+    """The arguments, with an option that had several values repeated before each of them."""
     follows = False
     for argument in arguments:
         if argument == option or argument.startswith("-"):
@@ -79,14 +79,14 @@ def common(
         typer.Option("--version", callback=_say_version, is_eager=True, help="Show the version."),
     ] = False,
 ) -> None:
-    """Make CGI programs of one file from Python request handlers, scripts and web applications."""
+    """Turn Python request handlers, scripts and web applications into single-file CGI programs."""
 
 
 @app.command()
 def build(
     apps: Annotated[
         list[str] | None,
-        typer.Argument(metavar="[APP]...", help="Files, folders, or names of the project's apps."),
+        typer.Argument(metavar="[APP]...", help="Files, folders, or names of apps in the project."),
     ] = None,
     script: Annotated[
         list[str] | None,
@@ -104,90 +104,91 @@ def build(
         typer.Option(metavar="MODULE:NAME", help="An ASGI application, or MODULE:FACTORY()."),
     ] = None,
     name: Annotated[
-        str | None, typer.Option(help="What the program of the only application is called.")
+        str | None, typer.Option(help="The name of the program, if there is one application.")
     ] = None,
     tries: Annotated[
         list[str] | None,
         typer.Option(
             "--try",
             metavar="PATH",
-            help="Ask scripts and applications for this page, such as /, at the build. It must "
+            help="Ask scripts and applications for this page, such as /, at build time. It must "
             "have no effects.",
         ),
     ] = None,
     output: Annotated[
-        Path | None, typer.Option("--output", "-o", help="The folder where the programs go.")
+        Path | None, typer.Option("--output", "-o", help="The folder for the programs.")
     ] = None,
     no_freeze: Annotated[
-        bool, typer.Option("--no-freeze", help="Leave it at what Nuitka makes.")
+        bool, typer.Option("--no-freeze", help="Stop after compiling: do not freeze.")
     ] = False,
     debug: Annotated[
         Path | None,
         typer.Option(
             metavar="DIR",
-            help="Where a NAME.debug of each program goes, with which gdb reads its core files.",
+            help="The folder for a NAME.debug of each program, which gdb needs to read core files.",
         ),
     ] = None,
     reproducible: Annotated[
         bool,
         typer.Option(
             "--reproducible",
-            help="Build the same bytes from the same sources, tools and secret. Whoever knows "
-            "these knows a program's addresses and random values.",
+            help="Build the same bytes from the same sources, tools and secret. Anybody who has "
+            "these knows the program's addresses and random values.",
         ),
     ] = False,
     secret_file: Annotated[
         Path | None,
         typer.Option(
             metavar="FILE",
-            help=f"The file with the secret of --reproducible; otherwise {SECRET} may hold it.",
+            help=f"The file with the secret for --reproducible; or set {SECRET}.",
         ),
     ] = None,
     fast: Annotated[
         bool,
         typer.Option(
             "--fast",
-            help="Compile nothing: plain Python runs the app, and is frozen. Takes some seconds.",
+            help="Compile nothing: run the app with plain Python and freeze that. Takes seconds.",
         ),
     ] = False,
     again: Annotated[
         bool,
-        typer.Option("--again", help="Freeze what has not changed, too, at new addresses."),
+        typer.Option("--again", help="Freeze unchanged programs too, at new addresses."),
     ] = False,
     timeout: Annotated[
         float,
         typer.Option(
-            metavar="SECONDS", help="How long a program may take to get to its freeze point."
+            metavar="SECONDS", help="The time that a program has to reach its freeze point."
         ),
     ] = SECONDS,
     native: Annotated[
         bool,
         typer.Option(
             "--native",
-            help="For CPUs that have what this machine's has: OpenSSL is several times as fast.",
+            help="Build for servers with this machine's CPU: OpenSSL is several times as fast.",
         ),
     ] = False,
     compile_all: Annotated[
         bool,
         typer.Option(
             "--compile-all",
-            help="Compile the packages that an app imports, too, which takes minutes.",
+            help="Also compile the packages that an app imports. Takes minutes.",
         ),
     ] = False,
     explained: Annotated[
         bool, typer.Option("--explain", help="Show what makes each program as large as it is.")
     ] = False,
     as_json: Annotated[
-        bool, typer.Option("--json", help="Write the result in JSON, and all else to stderr.")
+        bool,
+        typer.Option("--json", help="Write the result as JSON, and everything else to stderr."),
     ] = False,
     quiet: Annotated[
-        bool, typer.Option("--quiet", "-q", help="Write nothing but what has failed.")
+        bool, typer.Option("--quiet", "-q", help="Write only what has failed.")
     ] = False,
-    jobs: Annotated[int, typer.Option("--jobs", "-j", help="How much to do at a time.")] = (
+    jobs: Annotated[int, typer.Option("--jobs", "-j", help="How many things to do at a time.")] = (
         os.cpu_count() or 1
     ),
 ) -> None:
-    """Build programs of one file from apps or scripts, by default all of the project's.
+    """Build programs from apps, scripts or applications; by default, all of the project.
 
     An app goes through four stages: it is rehearsed (run by plain Python up to its freeze point),
     compiled by Nuitka, frozen, and tried. What has not changed since the last build is not built
@@ -267,7 +268,7 @@ def build(
 
 
 def _projects(is_named: bool) -> list[Settings]:
-    """The project to build in; or those in the folders below, where this is none."""
+    """The project to build, or the projects in the folders below if this folder is none."""
     folder = project_folder()
     try:
         below = [] if is_named or _has_apps(folder) else projects_below(folder)
@@ -280,7 +281,7 @@ def _projects(is_named: bool) -> list[Settings]:
 
 
 def _outputs(projects: list[Settings]) -> Path:
-    """Where programs go: where their project says, or below this folder if they are of others."""
+    """Where programs go: where their project says, or below this folder for projects below it."""
     here = project_folder()
     is_here = any(here.is_relative_to(it.folder) for it in projects)
     return projects[0].outputs if is_here else here / Settings().output

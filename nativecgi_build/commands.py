@@ -1,4 +1,4 @@
-"""The smaller commands: each reads its arguments here, and is a call of what does the work."""
+"""The smaller commands: each parses its arguments and calls a module that does the work."""
 
 from pathlib import Path
 from typing import Annotated
@@ -12,16 +12,17 @@ from nativecgi_build.terminal import app, failed, misused, settings
 def install(
     programs: Annotated[
         list[str] | None,
-        typer.Argument(metavar="[PROGRAM]...", help="Names of built programs; by default all."),
+        typer.Argument(metavar="[PROGRAM]...", help="Names of built programs; by default, all."),
     ] = None,
     to: Annotated[
-        str, typer.Option(metavar="DIR|USER@HOST:DIR", help="A folder here, or one over ssh.")
+        str,
+        typer.Option(metavar="DIR|USER@HOST:DIR", help="A folder on this machine, or over ssh."),
     ] = "",
     folder: Annotated[
         Path | None, typer.Option("--from", metavar="DIR", help="The folder of built programs.")
     ] = None,
 ) -> None:
-    """Put built programs where a web server runs them; each replaces an older one at once."""
+    """Copy built programs to where a web server runs them, replacing older ones atomically."""
     from nativecgi_build.install.errors import InstallError
     from nativecgi_build.install.install import install as install_programs
 
@@ -35,9 +36,9 @@ def install(
 
 @app.command()
 def doctor(
-    as_json: Annotated[bool, typer.Option("--json", help="Write what was found in JSON.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Write the findings as JSON.")] = False,
 ) -> None:
-    """Say what this machine lacks for building programs, and what to type. Status 1: it does."""
+    """List what this machine lacks for building programs, and what to type."""
     import msgspec
 
     from nativecgi_build.doctor.checks import all_checks
@@ -51,7 +52,7 @@ def doctor(
 
 @app.command(name="explain")
 def explain_program(
-    program: Annotated[str, typer.Argument(help="A built program, by its path or its name.")],
+    program: Annotated[str, typer.Argument(help="The path or name of a built program.")],
 ) -> None:
     """Show what makes a built program as large as it is."""
     from rich.console import Console
@@ -70,10 +71,10 @@ def explain_program(
 @app.command()
 def clean(
     everything: Annotated[
-        bool, typer.Option("--all", help="The whole cache, which other projects may share.")
+        bool, typer.Option("--all", help="Remove the whole cache, which other projects may share.")
     ] = False,
 ) -> None:
-    """Remove what was built of this project: its programs, and what the cache has of them."""
+    """Remove what was built of this project: its programs and their part of the cache."""
     from nativecgi_build.build.errors import BuildError
     from nativecgi_build.build.kept import clean as remove
 
@@ -87,13 +88,13 @@ def clean(
 
 @app.command()
 def new(
-    name: Annotated[str, typer.Argument(help="Of the project and of its folder.")],
+    name: Annotated[str, typer.Argument(help="The name of the project and of its folder.")],
     template: Annotated[
         str,
-        typer.Option(help="What it is made with: handler, flask, django, fastapi, bottle, script."),
+        typer.Option(help="One of handler, flask, django, fastapi, bottle, script."),
     ] = "handler",
 ) -> None:
-    """Make the folder of a new project: a small app that works, and a test of it."""
+    """Create a new project: a folder with a small app that works, and a test."""
     from nativecgi_build.new.project import CannotMake, make
 
     try:
@@ -118,15 +119,16 @@ def run(
         str | None, typer.Option(metavar="MODULE:NAME", help="An ASGI application.")
     ] = None,
     reload: Annotated[
-        bool, typer.Option("--reload", help="Start it anew when a file changes that it has read.")
+        bool, typer.Option("--reload", help="Restart the app when a file that it has read changes.")
     ] = False,
-    host: Annotated[str, typer.Option(help="The address to listen at.")] = "127.0.0.1",
-    port: Annotated[int, typer.Option(help="0 takes any that is free.")] = 8000,
+    host: Annotated[str, typer.Option(help="The address to listen on.")] = "127.0.0.1",
+    port: Annotated[int, typer.Option(help="0 takes any free port.")] = 8000,
     at: Annotated[
-        str | None, typer.Option(metavar="PATH", help="Where it is, by default /cgi-bin/NAME.")
+        str | None,
+        typer.Option(metavar="PATH", help="The path of the app, by default /cgi-bin/NAME."),
     ] = None,
 ) -> None:
-    """Serve an app as plain Python, without a build, to develop it."""
+    """Serve an app with plain Python, without a build, while you develop it."""
     from nativecgi_build.devserver.http import ServeError
     from nativecgi_build.devserver.run import app_of
     from nativecgi_build.devserver.run import run as run_app
@@ -149,9 +151,9 @@ def serve(
     folder: Annotated[
         Path | None, typer.Argument(metavar="[DIR]", help="The folder of the programs.")
     ] = None,
-    port: Annotated[int, typer.Option(help="0 takes any that is free.")] = 8000,
+    port: Annotated[int, typer.Option(help="0 takes any free port.")] = 8000,
 ) -> None:
-    """Serve built programs on this machine alone, for trying them."""
+    """Serve built programs, on this machine only, to try them."""
     from nativecgi_build.devserver.http import ServeError  # which few commands need
     from nativecgi_build.devserver.serve import serve as serve_programs
 
