@@ -21,7 +21,8 @@ from bench.processes import Memory
 from bench.programs import OURS, Program
 from bench.startup import Timing
 from bench.throughput import Load
-from nativecgi_build.environments.environment import EnvironmentFailed, environment, script_metadata
+from nativecgi_build.environments.environment import environment
+from nativecgi_build.environments.metadata import EnvironmentFailed, script_metadata
 from servers import apache
 from servers.server import HOST, PREFIX, Server, await_start, is_reachable, running, site
 
@@ -87,7 +88,7 @@ class Framework(Struct, frozen=True):
     @property
     def requirements(self) -> list[str]:
         """What is installed for it, versions included."""
-        return [*script_metadata(self.source).dependencies, self.resident.requirement]
+        return [*(script_metadata(self.source).dependencies or ()), self.resident.requirement]
 
 
 class Built(Struct, frozen=True):

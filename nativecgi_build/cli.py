@@ -6,6 +6,7 @@ Exit statuses: 0 when all is done, 1 when something failed, 2 when the command l
 import os
 import re
 import sys
+from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from importlib.metadata import version
 from pathlib import Path
@@ -14,25 +15,29 @@ from typing import Annotated, NoReturn
 import typer
 from rich.console import Console
 
-from nativecgi_build import explain
-from nativecgi_build.build.app import find_apps
-from nativecgi_build.build.display import progress, table
+from nativecgi_build import commands, explain
+from nativecgi_build.build.app import App
+from nativecgi_build.build.display import Stages, document, progress, table
 from nativecgi_build.build.errors import BuildError
+from nativecgi_build.build.finding import CUSTOMARY, find_apps
 from nativecgi_build.build.pipeline import build_all
-from nativecgi_build.build.records import Wanted
+from nativecgi_build.build.records import Built, Wanted
 from nativecgi_build.freezer import SECONDS, Unsupported, require_support
 from nativecgi_build.scripts.reference import BadReference, parsed
-from nativecgi_build.settings import Settings, SettingsError, settings_of
+from nativecgi_build.settings import (
+    Settings,
+    SettingsError,
+    check_python,
+    projects_below,
+    settings_of,
+)
+from nativecgi_build.terminal import app, project_folder, set_project
+from nativecgi_build.terminal import failed as _failed
+from nativecgi_build.terminal import misused as _misused
+
+__all__ = ["commands", "main"]
 
 SECRET = "NATIVECGI_SECRET"
-
-app = typer.Typer(
-    name="nativecgi",
-    no_args_is_help=True,
-    rich_markup_mode=None,
-    pretty_exceptions_enable=False,
-    context_settings={"help_option_names": ["-h", "--help"]},
-)
 
 
 def main(arguments: Sequence[str] | None = None, project: Path | None = None) -> NoReturn:
@@ -43,8 +48,7 @@ def main(arguments: Sequence[str] | None = None, project: Path | None = None) ->
             "a secret among the arguments is everybody's to read: write it to a file, and say "
             f"--reproducible --secret-file FILE; or set {SECRET}"
         )
-    global _project
-    _project = project
+    set_project(project)
     app(list(_repeated("--script", given)), prog_name="nativecgi")
     raise AssertionError("typer exits")
 
@@ -60,26 +64,6 @@ def _repeated(option: str, arguments: Iterable[str]) -> Iterator[str]:
         elif follows:
             yield option
         yield argument
-
-
-_project: Path | None = None
-
-
-def _settings() -> Settings:
-    try:
-        return settings_of(_project or Path.cwd())
-    except SettingsError as error:
-        _failed(str(error))
-
-
-def _failed(reason: str) -> NoReturn:
-    print(f"nativecgi: {reason}", file=sys.stderr)
-    raise typer.Exit(1)
-
-
-def _misused(reason: str) -> NoReturn:
-    print(f"nativecgi: {reason}", file=sys.stderr)
-    sys.exit(2)
 
 
 def _say_version(is_asked: bool) -> None:
@@ -193,6 +177,12 @@ def build(
     explained: Annotated[
         bool, typer.Option("--explain", help="Show what makes each program as large as it is.")
     ] = False,
+    as_json: Annotated[
+        bool, typer.Option("--json", help="Write the result in JSON, and all else to stderr.")
+    ] = False,
+    quiet: Annotated[
+        bool, typer.Option("--quiet", "-q", help="Write nothing but what has failed.")
+    ] = False,
     jobs: Annotated[int, typer.Option("--jobs", "-j", help="How much to do at a time.")] = (
         os.cpu_count() or 1
     ),
@@ -203,10 +193,10 @@ def build(
     compiled by Nuitka, frozen, and tried. What has not changed since the last build is not built
     again.
     """
-    settings = _settings()
+    projects = _projects(bool(apps or script or wsgi or asgi))
     # What the build starts need not know it.
     secret_variable = os.environ.pop(SECRET, "")
-    target = (output or settings.outputs).resolve()
+    target = (output or _outputs(projects)).resolve()
     debug = debug and debug.resolve()
     if debug and debug.is_relative_to(target):
         _misused(f"what is in {target} may be served: --debug needs another folder")
@@ -222,7 +212,7 @@ def build(
         secret = _secret(secret_file) if secret_file else secret_variable
     except (OSError, UnicodeDecodeError, BuildError) as error:
         _misused(f"--secret-file: {error}")
-    console = Console()
+    console = Console(stderr=as_json, quiet=quiet)
     freeze = not no_freeze
     try:
         require_support()
@@ -232,23 +222,33 @@ def build(
     try:
         references = [parsed("wsgi", text, Path.cwd(), name or "") for text in wsgi or ()]
         references += [parsed("asgi", text, Path.cwd(), name or "") for text in asgi or ()]
-        found = find_apps(apps or (), settings, script or (), tries or (), references)
+        found = [
+            find_apps(apps or (), it, script or (), tries or (), references) for it in projects
+        ]
     except (BuildError, BadReference) as error:
         _failed(str(error))
-    wanted = Wanted(
-        target,
-        settings,
-        freeze,
-        debug if freeze else None,
-        secret if reproducible else None,
-        native,
-        compile_all,
-        timeout,
-        again,
-        fast=fast,
-    )
-    with progress(console) as show:
-        built, failed = build_all(found, wanted, jobs=max(1, jobs), show=show)
+    if double := [name for name, times in _names(found).items() if times > 1]:
+        _failed(f"several of the projects have an app {double[0]!r}\nbuild each in its own folder")
+    built: dict[str, Built] = {}
+    failed: dict[str, Exception] = {}
+    stages = Stages()
+    with progress(console, stages) as show:
+        for settings, its_apps in zip(projects, found, strict=True):
+            wanted = Wanted(
+                target,
+                settings,
+                freeze,
+                debug if freeze else None,
+                secret if reproducible else None,
+                native,
+                compile_all,
+                timeout,
+                again,
+                fast=fast,
+            )
+            done, not_done = build_all(its_apps, wanted, jobs=max(1, jobs), show=show)
+            built |= done
+            failed |= not_done
     if built:
         console.print(table(built))
     for name, program in sorted(built.items()):
@@ -257,10 +257,41 @@ def build(
     if explained:
         for name, program in sorted(it for it in built.items() if it[1].is_frozen):
             console.print(explain.table(f"{name}, {program.size / 1e6:.1f} MB", program.parts))
+    if as_json:
+        placed = {name: (it, target / name) for name, it in built.items()}
+        print(document(placed, failed, stages, explained=explained).decode())
     for name, failure in failed.items():
-        print(f"\n{name} was not built: {failure}", file=sys.stderr)
+        print(f"\nnativecgi: {name} was not built: {failure}", file=sys.stderr)
     if failed:
         raise typer.Exit(1)
+
+
+def _projects(is_named: bool) -> list[Settings]:
+    """The project to build in; or those in the folders below, where this is none."""
+    folder = project_folder()
+    try:
+        below = [] if is_named or _has_apps(folder) else projects_below(folder)
+        projects = below or [settings_of(folder)]
+        for settings in projects:
+            check_python(settings)
+    except SettingsError as error:
+        _failed(str(error))
+    return projects
+
+
+def _outputs(projects: list[Settings]) -> Path:
+    """Where programs go: where their project says, or below this folder if they are of others."""
+    here = project_folder()
+    is_here = any(here.is_relative_to(it.folder) for it in projects)
+    return projects[0].outputs if is_here else here / Settings().output
+
+
+def _has_apps(folder: Path) -> bool:
+    return (folder / "pyproject.toml").exists() or (folder / CUSTOMARY).is_dir()
+
+
+def _names(found: list[list[App]]) -> Counter[str]:
+    return Counter(app.name for apps in found for app in apps)
 
 
 def _secret(file: Path) -> str:
@@ -268,21 +299,3 @@ def _secret(file: Path) -> str:
     if not secret:
         raise BuildError(f"{file} is empty")
     return secret
-
-
-@app.command()
-def serve(
-    folder: Annotated[
-        Path | None, typer.Argument(metavar="[DIR]", help="The folder of the programs.")
-    ] = None,
-    port: Annotated[int, typer.Option(help="0 takes any that is free.")] = 8000,
-) -> None:
-    """Serve built programs on this machine alone, for trying them."""
-    from nativecgi_build.devserver.serve import ServeError  # which few commands need
-    from nativecgi_build.devserver.serve import serve as serve_programs
-
-    settings = _settings()
-    try:
-        serve_programs((folder or settings.outputs).resolve(), port, settings)
-    except ServeError as error:
-        _failed(str(error))

@@ -105,7 +105,7 @@ ROOMS = ("message", "process", "middleware", "transfer", "gateways", "frozen", "
 # The same of what builds; its files, such as cli.py, may use all.
 BUILD_ROOMS = (
     *("settings", "nuitka_plugins", "freezer", "sources", "environments", "scripts", "explain"),
-    *("build", "devserver"),
+    *("build", "install", "doctor", "devserver", "new"),
 )
 
 

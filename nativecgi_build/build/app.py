@@ -7,10 +7,9 @@ import msgspec
 
 from nativecgi.frozen.rehearsal import SERVER
 from nativecgi_build.build.errors import BuildError
-from nativecgi_build.environments.environment import EnvironmentFailed, Section, script_metadata
+from nativecgi_build.environments.metadata import EnvironmentFailed, Section, script_metadata
 from nativecgi_build.scripts import cgiscript, project, reference
 from nativecgi_build.scripts.reference import Reference
-from nativecgi_build.settings import Settings
 
 # The request that a new program is tried with, but for what its warm-up says; it runs in an empty
 # folder. HEAD does what GET does in most programs, and does not wait for a stream.
@@ -44,6 +43,7 @@ class App(msgspec.Struct, frozen=True):
     tries: tuple[str, ...] = ()  # paths that it may be asked for at the build
     reference: Reference | None = None  # the application that it is, if that is nothing of ours
     limits: tuple[tuple[str, float], ...] = ()  # of that: fields of nativecgi.Limits
+    data: tuple[str, ...] = ()  # of what is foreign: files and folders that it has besides
 
     @property
     def trial(self) -> dict[str, str]:
@@ -79,65 +79,6 @@ class App(msgspec.Struct, frozen=True):
         if self.reference:
             return work / "entry" / "nativecgi_program.py"
         return work / "script" / self.source.name if self.is_script else self.source
-
-
-def find_apps(
-    names: Sequence[str],
-    settings: Settings,
-    scripts: Sequence[str] = (),
-    tries: Sequence[str] = (),
-    references: Sequence[Reference] = (),
-) -> list[App]:
-    """The apps and scripts that the command line names, or all apps of the project.
-
-    The scripts may be asked for the paths `tries` at the build.
-
-    Raises BuildError where there is none, and where two would become programs of one name.
-    """
-    known = list(_all_apps(settings))
-    named = [
-        *(_find_app(name, known) for name in names),
-        *(_find_script(name, tries) for name in scripts),
-        *(App(it.program, it.source, tries=tuple(tries), reference=it) for it in references),
-    ]
-    found = named or known
-    if not found:
-        raise BuildError(f"there is no app in {settings.folder}")
-    by_name: dict[str, App] = {}
-    for app in found:
-        other = by_name.setdefault(app.name, app)
-        if other != app:
-            raise BuildError(f"{other.source} and {app.source} would both become {app.name!r}")
-    return list(by_name.values())
-
-
-def _all_apps(settings: Settings) -> Iterator[App]:
-    for pattern in settings.apps:
-        for path in sorted(settings.folder.glob(pattern)):
-            if path.name != "__init__.py" and (app := _app_at(path)):
-                yield app
-
-
-def _find_app(name: str, known: Sequence[App]) -> App:
-    if app := _app_at(Path(name)) or next((it for it in known if it.name == name), None):
-        return app
-    raise BuildError(f"there is no app {name!r}: name a .py file, or a folder with a __main__.py")
-
-
-def _app_at(path: Path) -> App | None:
-    path = path.resolve()
-    if path.name == "__main__.py" and path.is_file():
-        return App(path.parent.name, path.parent)
-    if path.suffix == ".py" and path.is_file():
-        return App(path.stem, path)
-    return App(path.name, path) if (path / "__main__.py").is_file() else None
-
-
-def _find_script(name: str, tries: Sequence[str]) -> App:
-    path = Path(name).resolve()
-    if not path.is_file():
-        raise BuildError(f"there is no script {name!r}")
-    return App(cgiscript.name_of(path), path, is_script=True, tries=tuple(tries))
 
 
 def copy_script(app: App, work: Path, seen: project.Seen | None = None) -> None:
@@ -176,7 +117,11 @@ def project_of(app: App, seen: project.Seen) -> project.Project:
         return project.Project()
     is_root = app.reference is not None or cgiscript.freezable(app.source).is_wsgi
     return project.find(
-        app.source, seen, folder=app.folder, is_root=is_root, listed=_section(app).data
+        app.source,
+        seen,
+        folder=app.folder,
+        is_root=is_root,
+        listed=[*_section(app).data, *app.data],
     )
 
 

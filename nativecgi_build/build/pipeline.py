@@ -29,7 +29,8 @@ from nativecgi_build.build.records import (
 )
 from nativecgi_build.build.rehearse import rehearse
 from nativecgi_build.build.trial import try_program
-from nativecgi_build.environments.environment import Environment, EnvironmentFailed, environment
+from nativecgi_build.environments.environment import Environment, environment
+from nativecgi_build.environments.metadata import EnvironmentFailed
 from nativecgi_build.explain import contributors
 from nativecgi_build.sources import Digests
 
@@ -48,6 +49,7 @@ def build(app: App, wanted: Wanted, *, jobs: int, report: Callable[[str], None])
         work.mkdir(exist_ok=True)
         packages = _environment(app, folder, report)
         built = _build(app, work, wanted, packages, jobs, report)
+        report(DONE)
         if wanted.debug is not None:
             side_file = _side_file(app, work)
             place_file(side_file, wanted.debug / side_file.name)
@@ -149,6 +151,8 @@ def _build(
             compiled.notes,
         )
         write_record(record, built)
+    if packages.source:
+        built.notes = [f"its packages are from {packages.source}", *built.notes]
     place = place_file if wanted.freeze else place_folder
     place(result, wanted.output / app.name)
     return built
@@ -220,7 +224,9 @@ def _libraries(map_file: Path, folder: Path) -> set[Path]:
 
 def _environment(app: App, work: Path, report: Callable[[str], None]) -> Environment:
     try:
-        return environment(app.source, work / "venv", partial(report, "installing"))
+        return environment(
+            app.source, work / "venv", partial(report, "installing"), root=app.folder
+        )
     except EnvironmentFailed as error:
         raise BuildError(str(error)) from None
 
@@ -237,7 +243,6 @@ def build_all(
         try:
             own_jobs = max(1, jobs // workers)
             built[app.name] = build(app, wanted, jobs=own_jobs, report=partial(show, app))
-            show(app, DONE)
         except Exception as error:  # whatever it is, it keeps no other app from being built
             failed[app.name] = error
             show(app, FAILED)

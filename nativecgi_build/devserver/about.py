@@ -16,8 +16,8 @@ from pathlib import Path
 
 import msgspec
 
-from nativecgi_build.build.app import find_apps
 from nativecgi_build.build.errors import BuildError
+from nativecgi_build.build.finding import find_apps
 from nativecgi_build.settings import Settings
 
 _TRY = re.compile(r"^Try: *(\S.*?) *$", re.MULTILINE)

@@ -6,19 +6,25 @@ for (README.md says how to set one up).
 
 import html
 import os
-import sys
+import subprocess
+from collections.abc import Iterable
+from functools import partial
 from pathlib import Path
-from typing import Any
+from threading import Lock
 from urllib.parse import quote
 
-from twisted.internet import error, reactor
-from twisted.logger import globalLogBeginner, textFileLogObserver
-from twisted.web import resource, server, twcgi
-
 from nativecgi_build.devserver import about
+from nativecgi_build.devserver.cgi import CannotStart, Running, end, respond, variables_of
+from nativecgi_build.devserver.http import (
+    LOOPBACK,
+    Environ,
+    Listener,
+    ServeError,
+    StartResponse,
+    interruptible,
+    page,
+)
 from nativecgi_build.settings import Settings
-
-HOST = "127.0.0.1"
 
 PAGE = """\
 <!DOCTYPE html>
@@ -71,55 +77,76 @@ def tries(program: Path, server: str, settings: Settings) -> list[about.Try]:
     return [about.filled(tried, url, program) for tried in said.tries]
 
 
-class Index(resource.Resource):
-    """A page that tells what all programs of a folder do, and how to try them."""
+class Processes:
+    """The processes of built programs that answer requests."""
 
-    def __init__(self, folder: Path, settings: Settings) -> None:
-        super().__init__()
+    def __init__(self) -> None:
+        self._running: list[subprocess.Popen[bytes]] = []
+        self._lock = Lock()
+
+    def start(self, program: Path, variables: dict[str, str], stdin: int) -> Running:
+        """Start a program in its folder, as servers do; raises CannotStart."""
+        stdout, written = os.pipe()
+        try:
+            process = subprocess.Popen(
+                [program],
+                cwd=program.parent,
+                env={**variables, "SCRIPT_FILENAME": str(program)},
+                stdin=stdin,
+                stdout=written,
+                start_new_session=True,  # Ctrl-C is for the server, which ends it
+            )
+        except OSError as error:
+            os.close(stdout)
+            raise CannotStart(f"{program} cannot be started: {error.strerror}") from None
+        finally:
+            os.close(written)
+        with self._lock:
+            self._running = [it for it in self._running if it.poll() is None] + [process]
+        return Running(os.pidfd_open(process.pid), stdout)
+
+    def end(self) -> None:
+        """End all of them."""
+        for process in self._running:
+            if process.poll() is None:
+                pidfd = os.pidfd_open(process.pid)
+                end(pidfd)
+                os.close(pidfd)
+                process.wait()
+
+
+class Folder:
+    """A WSGI application: an index at "/" and "/cgi-bin/", and below that the programs.
+
+    They are looked up for each request, so that a new build is served at once.
+    """
+
+    def __init__(self, folder: Path, settings: Settings, processes: Processes) -> None:
         self._folder = folder
         self._settings = settings
+        self._processes = processes
+        self.url = ""
 
-    def render_GET(self, request: server.Request) -> bytes:  # noqa: N802
-        """The page."""
-        # Not what the client calls it, which may be anything.
-        server = f"http://{HOST}:{request.getHost().port}"
-        items = [item(program, server, self._settings) for program in programs(self._folder)]
-        request.setHeader(b"Content-Type", b"text/html; charset=utf-8")
-        page = PAGE.format(folder=html.escape(str(self._folder)), items="\n".join(items))
-        return page.encode()
+    def __call__(self, environ: Environ, start_response: StartResponse) -> Iterable[bytes]:
+        """Answer a request."""
+        match environ["PATH_INFO"].split("/"):
+            case ["", ""] | ["", "cgi-bin", ""]:
+                return page(environ, start_response, "200 OK", self._index(), "text/html")
+            case ["", "cgi-bin", name, *rest] if program := self._program(name):
+                info = "".join(f"/{part}" for part in rest)
+                variables = variables_of(environ, f"/cgi-bin/{name}", info)
+                start = partial(self._processes.start, program)
+                return respond(environ, start_response, start, variables, self)
+        return page(environ, start_response, "404 Not Found", "There is no such program.\n")
 
+    def _program(self, name: str) -> Path | None:
+        wanted = os.fsdecode(name.encode("latin-1"))
+        return next((it for it in programs(self._folder) if it.name == wanted), None)
 
-class Program(twcgi.CGIScript):
-    """A CGI program."""
-
-    def render(self, request: Any) -> int:
-        """Run it for the request."""
-        # twcgi joins the path's segments as text, but Twisted keeps them as bytes.
-        request.postpath = [os.fsdecode(segment) for segment in request.postpath]
-        later: int = super().render(request)
-        return later
-
-
-class ProgramFolder(resource.Resource):
-    """/cgi-bin: looked up anew for each request, so that a new build is served at once."""
-
-    def __init__(self, folder: Path, settings: Settings) -> None:
-        super().__init__()
-        self._folder = folder
-        self._settings = settings
-
-    def getChild(self, path: bytes, request: Any) -> Any:  # noqa: N802
-        """The program of that name."""
-        for program in programs(self._folder):
-            if os.fsencode(program.name) == path:
-                return Program(str(program))
-        return (
-            Index(self._folder, self._settings) if path == b"" else super().getChild(path, request)
-        )
-
-
-class ServeError(Exception):
-    """Nothing can be served, and why."""
+    def _index(self) -> str:
+        # Not by what the client calls this server, which may be anything.
+        items = [item(program, self.url, self._settings) for program in programs(self._folder)]
+        return PAGE.format(folder=html.escape(str(self._folder)), items="\n".join(items))
 
 
 def serve(folder: Path, port: int, settings: Settings) -> None:
@@ -128,20 +155,17 @@ def serve(folder: Path, port: int, settings: Settings) -> None:
     `settings` are the project's, by which the programs' sources are found. Raises ServeError.
     """
     if not programs(folder):
-        raise ServeError(f"there is no program in {folder}: build some first")
-    root = resource.Resource()
-    root.putChild(b"", Index(folder, settings))
-    root.putChild(b"cgi-bin", ProgramFolder(folder, settings))
-    globalLogBeginner.beginLoggingTo([textFileLogObserver(sys.stderr)], redirectStandardIO=False)
-    loop: Any = reactor
-    try:
-        listening = loop.listenTCP(port, server.Site(root), interface=HOST)
-    except error.CannotListenError as failure:
-        reason = getattr(failure.socketError, "strerror", failure.socketError)
-        raise ServeError(f"port {port}: {reason}. Take another: --port 8001") from None
-    address = f"http://{HOST}:{listening.getHost().port}"
-    print(f"Serving {address}/ - stop with Ctrl-C", flush=True)
+        raise ServeError(f"there is no program in {folder}\nBuild one first: nativecgi build")
+    processes = Processes()
+    application = Folder(folder, settings, processes)
+    listener = Listener(application, LOOPBACK, port)
+    application.url = listener.url
+    print(f"Serving {listener.url}/ - stop with Ctrl-C", flush=True)
     for program in programs(folder):
-        for tried in tries(program, address, settings):
+        for tried in tries(program, listener.url, settings):
             print(f"  {tried.text}", flush=True)
-    loop.run()
+    try:
+        with interruptible():
+            listener.run()
+    finally:
+        processes.end()

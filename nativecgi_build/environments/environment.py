@@ -1,22 +1,20 @@
-"""The Python environment that an app is built in: the build's own, or one with what it requires.
+"""The Python environment that an app is built in.
 
-An app requires what its file says between `# /// script` and `# ///` (PEP 723), or what a
-requirements.txt in its folder does. Its environment is its own, and made once: apps do not see
-each other's packages. Below them it has those of the build, which are Nuitka and what nativecgi
-needs.
+It is one of three:
+
+- An environment of the app's own, with what it requires (required.py): made once, and again when
+  that changes. Apps do not see each other's packages. Behind them it has what the build needs.
+- Where nothing says what the app requires, the environment that nativecgi itself is installed in,
+  with what somebody has installed there besides.
+- The same where there is nothing else in it, such as this project's .venv.
 """
 
 import hashlib
 import platform
-import re
-import shutil
-import subprocess
 import sys
-import sysconfig
-import tomllib
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from contextlib import suppress
-from importlib.metadata import requires
+from importlib.metadata import requires, version
 from pathlib import Path
 
 import msgspec
@@ -24,44 +22,33 @@ from packaging.requirements import Requirement
 from packaging.specifiers import InvalidSpecifier, SpecifierSet
 
 from nativecgi_build import sources
-from nativecgi_build.environments.requirements_files import files_named, files_of
+from nativecgi_build.environments.distributions import (
+    BUILDING,
+    DISTRIBUTION,
+    Distributions,
+    installed_in,
+    links,
+    metadata_files,
+    of_apps,
+    top_level,
+)
+from nativecgi_build.environments.installing import installer, packages_of, run
+from nativecgi_build.environments.metadata import EnvironmentFailed, script_metadata
+from nativecgi_build.environments.required import (
+    Required,
+    is_own,
+    project_of,
+    required_by,
+    without_own,
+)
 from nativecgi_build.nuitka_plugins.installed import installed
 
 PACKAGES = Path(__file__).resolve().parents[2]
 OWN_PACKAGES = ("nativecgi", "nativecgi_build")
 
-# As PEP 723 has it.
-_BLOCK = re.compile(r"(?m)^# /// (?P<type>[a-zA-Z0-9-]+)$\s(?P<content>(^#(| .*)$\s)+)^# ///$")
-
-
 # Of what an installer writes down of a distribution (PyPA's "Recording installed projects"), less
 # the files that tell where it came from and where it lies.
 _METADATA = {"METADATA", "entry_points.txt", "top_level.txt"}
-
-
-class EnvironmentFailed(Exception):
-    """What an app requires cannot be read, had or met, and why."""
-
-
-class Section(msgspec.Struct, frozen=True):
-    """What a script's file says for its build (project.py), in a table [tool.nativecgi]."""
-
-    data: list[str] = []  # files and folders beside it that go into its program
-    tries: list[str] = msgspec.field(default_factory=list, name="try")  # paths to ask it for
-
-
-class Tools(msgspec.Struct, frozen=True):
-    """What the app's file says to tools."""
-
-    nativecgi: Section = Section()
-
-
-class Metadata(msgspec.Struct, frozen=True, rename="kebab"):
-    """What the app's file says of it; of PEP 723 all else is for other tools."""
-
-    dependencies: list[str] = []
-    requires_python: str = ""
-    tool: Tools = Tools()
 
 
 class Environment(msgspec.Struct, frozen=True):
@@ -69,162 +56,157 @@ class Environment(msgspec.Struct, frozen=True):
 
     python: Path
     prefix: Path
-    made_from: str = ""  # the hash of what the app requires; empty for the build's own
+    made_from: str = ""  # the hash of what is there for the app; empty where that is nothing
+    is_shared: bool = False  # it has the build's own packages among the app's
+    source: str = ""  # where the app's packages are listed, for whoever builds it
 
     def metadata(self) -> list[tuple[Path, Path]]:
         """The files that importlib.metadata reads of what was installed for the app.
 
         Each with its place beside the program, where importlib.metadata finds it as in plain
         Python. Nuitka's own option takes a distribution only if the program has a module of it;
-        but packages ask for the versions and entry points of others that nobody imports. None of
-        the build's own environment.
+        but packages ask for the versions and entry points of others that nobody imports.
         """
-        folder = _packages(self.prefix)
-        found = folder.glob("*.dist-info/*") if self.made_from else ()
+        folder = self.packages()
+        found = (it for one in self._distributions().values() for it in metadata_files(one))
         return [(it, it.relative_to(folder)) for it in sorted(found) if it.name in _METADATA]
 
     def packages(self) -> Path:
-        """The folder that these are in."""
-        return _packages(self.prefix)
+        """The folder that the app's packages are in."""
+        return packages_of(self.prefix)
 
     def top_level(self) -> set[str]:
-        """The names of the modules and packages that these have; none in the build's own."""
-        return installed([str(_packages(self.prefix))]) if self.made_from else set()
+        """The names of the modules and packages that were installed for the app."""
+        if self.made_from and not self.is_shared:
+            return installed([str(self.packages())])
+        names = {name for one in self._distributions().values() for name in top_level(one)}
+        return {name.partition(".")[0] for name in names}
+
+    def _distributions(self) -> Distributions:
+        if not self.made_from:
+            return {}
+        return of_apps(self.packages()) if self.is_shared else installed_in(self.packages())
 
 
+# With nothing for apps but nativecgi.
 OWN = Environment(Path(sys.executable), Path(sys.prefix))
 
 
+def running() -> Environment:
+    """The environment that nativecgi is installed in, if that is one, and not the system."""
+    prefix = Path(sys.prefix)
+    found = of_apps(packages_of(prefix)) if sys.prefix != sys.base_prefix else {}
+    if not found:
+        return OWN
+    described = [f"{it.name} {it.version}" for it in found.values()]
+    made_from = hashlib.sha256("\n".join([sys.version, str(prefix), *described]).encode())
+    return Environment(
+        Path(sys.executable), prefix, made_from.hexdigest(), True, f"what {prefix} has"
+    )
+
+
 def environment(
-    source: Path, folder: Path, report: Callable[[], None] = lambda: None
+    source: Path,
+    folder: Path,
+    report: Callable[[], None] = lambda: None,
+    *,
+    root: Path | None = None,
 ) -> Environment:
     """The environment for the app in a file or in the folder of a package.
 
-    It is made in `folder` where the app requires anything, and what it needs of ours
-    beside that; `report` is called if that takes a
-    while. Raises EnvironmentFailed.
+    Where the app requires anything, it is made in `folder`, with what it needs of the build beside
+    that; `report` is called before that, as it takes a while. `root` is the folder that the app
+    imports its modules from, by default the one that it is in. Raises EnvironmentFailed.
     """
+    root = root or source.parent
     metadata = script_metadata(source / "__main__.py" if source.is_dir() else source)
-    _check_python(metadata.requires_python)
-    listed = source / "requirements.txt"
-    if metadata.dependencies:
-        requirements = "\n".join(metadata.dependencies)
-        return _made(folder, requirements, None, files_named(requirements, Path.cwd()), report)
-    if source.is_dir() and listed.exists():
-        return _made(folder, listed.read_text(), listed, files_of(listed), report)
-    return OWN
+    _check_python(metadata.requires_python, "it")
+    if not is_own(source) and (project := project_of(root)):
+        _check_python(project.requires_python, f"the project in {project.folder}")
+    required = required_by(source, root, metadata)
+    return _made(folder, required, report) if required else running()
 
 
-def script_metadata(file: Path) -> Metadata:
-    """What a file says of itself; raises EnvironmentFailed where it does not keep to PEP 723."""
-    blocks = [block for block in _BLOCK.finditer(_text(file)) if block["type"] == "script"]
-    if not blocks:
-        return Metadata()
-    if len(blocks) > 1:
-        raise EnvironmentFailed(f"{file} has more than one block '# /// script'")
-    lines = blocks[0]["content"].splitlines()
-    content = "\n".join(line.removeprefix("#").removeprefix(" ") for line in lines)
+def _check_python(required: str, who: str) -> None:
+    found = platform.python_version()
     try:
-        return msgspec.convert(tomllib.loads(content), Metadata)
-    except (tomllib.TOMLDecodeError, msgspec.ValidationError) as error:
-        raise EnvironmentFailed(f"in {file}, between '# /// script' and '# ///': {error}") from None
-
-
-def _text(file: Path) -> str:
-    # What cannot be decoded is told by Python itself, when it runs the file.
-    return file.read_text(encoding="utf-8", errors="replace")
-
-
-def _check_python(required: str) -> None:
-    version = platform.python_version()
-    try:
-        is_met = SpecifierSet(required).contains(version, prereleases=True)
+        is_met = SpecifierSet(required).contains(found, prereleases=True)
     except InvalidSpecifier as error:
         raise EnvironmentFailed(f"requires-python: {error}") from None
     if not is_met:
         raise EnvironmentFailed(
-            f"it requires Python {required}, and programs are built with {version}: "
-            "make clean build PYTHON=/path/to/python3"
+            f"{who} requires Python {required}, and programs are built with {found}: install "
+            "nativecgi with another, such as by uv tool install --python 3.13 nativecgi (in a "
+            "checkout: make clean build PYTHON=/path/to/python3)"
         )
 
 
-def _made(
-    folder: Path,
-    requirements: str,
-    file: Path | None,
-    files: Iterable[Path],
-    report: Callable[[], None],
-) -> Environment:
-    """The environment with what is required, by a text that may be in a file.
-
-    `files` are all files that have a say in it.
-    """
+def _made(folder: Path, required: Required, report: Callable[[], None]) -> Environment:
+    """The environment with what is required."""
     library = folder.with_name("library")
-    library = folder.with_name("library")
-    build = [sys.version, sys.prefix, str(library), *_constraints()]
-    build += [f"{path} {digest}" for path, digest in sources.digests(files).items()]
-    made_from = hashlib.sha256("\n".join([*build, requirements]).encode()).hexdigest()
-    made = Environment(folder / "bin" / "python", folder, made_from)
+    build = [sys.version, sys.prefix, str(library), *_constraints(), *map(str, required.linked)]
+    build += [f"{name} {path}" for name, path in _library().items()]
+    build += [f"{path} {digest}" for path, digest in sources.digests(required.files).items()]
+    made_from = hashlib.sha256("\n".join([*build, required.text]).encode()).hexdigest()
+    python = folder / "bin" / "python"
+    made = Environment(python, folder, made_from, source=required.source)
     mark = folder / "made-from"  # written last: where it is, all is there
     if not mark.exists() or mark.read_text() != made_from:
         report()
-        _make(made, library, requirements, file)
+        _make(made, library, required)
         mark.write_text(made_from)
     return made
 
 
-def _make(made: Environment, library: Path, requirements: str, file: Path | None) -> None:
-    _run(sys.executable, "-m", "venv", "--clear", "--without-pip", str(made.prefix))
+def _make(made: Environment, library: Path, required: Required) -> None:
+    run(sys.executable, "-m", "venv", "--clear", "--without-pip", str(made.prefix))
     constraints, listed = made.prefix / "constraints.txt", made.prefix / "requirements.txt"
     constraints.write_text("\n".join(_constraints()))
-    listed.write_text(requirements)
-    _run(
-        *_installing(made.python),
-        # In the place that it was found in: it may name other files.
-        *("--constraint", str(constraints), "--requirement", str(file or listed)),
-    )
+    listed.write_text(without_own(required.text, required.folder))
+    # An installer that reads hashes wants them of constraints, too.
+    others = () if required.is_locked else ("--constraint", str(constraints))
+    if listed.read_text().strip():
+        command = [*installer(made.python), *others, "--requirement", str(listed)]
+        run(*command, folder=required.folder)
+    _check_needs(made, required)
+    for path in required.linked:
+        with suppress(FileExistsError):  # it is installed
+            (made.packages() / path.name).symlink_to(path)
     # Behind the app's own packages, so of those that are in both its own count.
-    paths = f"{sysconfig.get_path('purelib')}\n{_own_packages(library)}\n"
-    (_packages(made.prefix) / "build.pth").write_text(paths)
+    (made.packages() / "build.pth").write_text(f"{_filled(library)}\n")
 
 
-def _own_packages(library: Path) -> Path:
-    """A folder with what programs need of this checkout, whose other folders are nobody's."""
+def _check_needs(made: Environment, required: Required) -> None:
+    """Refuse what a lock has in a version that nativecgi cannot use."""
+    found = installed_in(made.packages())
+    for need in map(Requirement, _constraints()):
+        there = next((it for name, it in found.items() if name == need.name.lower()), None)
+        if there and not need.specifier.contains(there.version, prereleases=True):
+            raise EnvironmentFailed(
+                f"{required.source} has {there.name} {there.version}, and nativecgi "
+                f"{version(DISTRIBUTION)} needs {need}: lock another version"
+            )
+
+
+def _library() -> dict[str, Path]:
+    """What an app's environment has of the build: its modules' names, and where they lie."""
+    return links(BUILDING) | {name: PACKAGES / name for name in OWN_PACKAGES}
+
+
+def _filled(library: Path) -> Path:
+    """The folder of links to what a build needs, and to nothing else of its environment."""
     library.mkdir(parents=True, exist_ok=True)
-    for name in OWN_PACKAGES:
+    wanted = _library()
+    for link in library.iterdir():
+        if link.is_symlink() and (link.name not in wanted or link.readlink() != wanted[link.name]):
+            link.unlink(missing_ok=True)  # of another version
+    for name, path in wanted.items():
         with suppress(FileExistsError):  # another build has made it
-            (library / name).symlink_to(PACKAGES / name)
+            (library / name).symlink_to(path)
     return library
-
-
-def _installing(python: Path) -> list[str]:
-    """What installs for a Python: uv where there is one, which is faster, or pip."""
-    if uv := shutil.which("uv"):
-        return [uv, "pip", "install", "--quiet", "--python", str(python)]
-    pip = [sys.executable, "-m", "pip", "--python", str(python), "install", "--quiet"]
-    return [*pip, "--no-input", "--disable-pip-version-check"]
-
-
-def _packages(prefix: Path) -> Path:
-    scheme = {"base": str(prefix), "platbase": str(prefix)}
-    return Path(sysconfig.get_path("purelib", "venv", scheme))
 
 
 def _constraints() -> list[str]:
     """What nativecgi itself needs of packages that an app may require, too."""
-    needs = map(Requirement, requires("nativecgi") or [])
+    needs = map(Requirement, requires(DISTRIBUTION) or [])
     return [str(need) for need in needs if need.marker is None]
-
-
-def _run(*command: str) -> None:
-    result = subprocess.run(
-        command,
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-        check=False,
-    )
-    if result.returncode:
-        program = Path(command[0]).name if command[1] != "-m" else command[2]
-        raise EnvironmentFailed(f"{program} could not install what it requires:\n{result.stdout}")

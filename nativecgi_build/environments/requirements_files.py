@@ -12,7 +12,7 @@ from urllib.parse import unquote, urlsplit
 
 _COMMENT = re.compile(r"(^|\s+)#.*$")
 _VARIABLE = re.compile(r"\$\{([A-Z0-9_]+)\}")
-_NESTED = re.compile(r"(?:-r|-c|--requirement|--constraint)(?:\s+|=|(?<=-[rc]))(?P<name>\S.*)")
+NESTED = re.compile(r"(?:-r|-c|--requirement|--constraint)(?:\s+|=|(?<=-[rc]))(?P<name>\S.*)")
 _EDITABLE = re.compile(r"(?:-e|--editable)(?:\s+|=)")
 # name @ file:///... (PEP 508), or a path; with options or extras behind it.
 _URL = re.compile(r"(?:^|\s)(?P<url>file:\S+)")
@@ -51,7 +51,7 @@ def _follow(listed: Path, found: dict[Path, None]) -> None:
 
 def _follow_text(text: str, folder: Path, found: dict[Path, None]) -> None:
     for line in _lines(text):
-        if nested := _NESTED.fullmatch(line):
+        if nested := NESTED.fullmatch(line):
             name = nested["name"].strip("'\"")
             if "://" not in name:
                 _follow(folder / name, found)

@@ -9,7 +9,7 @@ import sys
 from nuitka.plugins.PluginBase import NuitkaPluginBase
 from nuitka.utils.ModuleNames import ModuleName, trigger_names
 
-from nativecgi_build.nuitka_plugins.installed import installed
+from nativecgi_build.nuitka_plugins.installed import installed, linked
 
 # What nativecgi runs in each request. An upload takes a tenth more instructions with multipart's
 # bytecode; msgspec is in C.
@@ -27,7 +27,8 @@ class KeepBytecode(NuitkaPluginBase):
     plugin_desc = "Keep installed packages as bytecode."
 
     def __init__(self) -> None:
-        self._bytecode = (*sorted(installed(sys.path) - COMPILED), *AT_THE_BUILD)
+        own = linked(sys.path) | COMPILED
+        self._bytecode = (*sorted(installed(sys.path) - own), *AT_THE_BUILD)
 
     def decideCompilation(self, module_name: ModuleName) -> str | None:  # noqa: N802
         """How a module is included; None leaves it to others."""

@@ -21,9 +21,10 @@ from nativecgi_build.build import compile as build_compile
 from nativecgi_build.build import freeze as build_freeze
 from nativecgi_build.build import pipeline as build_pipeline
 from nativecgi_build.build import rehearse as build_rehearse
-from nativecgi_build.build.app import App, copy_script, data_files, find_apps, own_files, project_of
+from nativecgi_build.build.app import App, copy_script, data_files, own_files, project_of
 from nativecgi_build.build.compile import compile_app, is_current, tools_hash
 from nativecgi_build.build.errors import BuildError
+from nativecgi_build.build.finding import find_apps
 from nativecgi_build.build.freeze import same_copy, seed_of
 from nativecgi_build.build.packing import LIST
 from nativecgi_build.build.records import Built, Compiled, Rehearsed, Wanted, read_record
@@ -32,8 +33,8 @@ from nativecgi_build.build.trial import try_program
 from nativecgi_build.environments.environment import OWN, Environment
 from nativecgi_build.scripts.project import Seen
 from nativecgi_build.settings import Settings
-from tests.build.test_environments import make_wheel, requiring
 from tests.checkout import ROOT, SETTINGS, WORK
+from tests.environments.test_environment import make_wheel, requiring
 
 UMASK = os.umask(0o022)
 os.umask(UMASK)
@@ -206,7 +207,7 @@ def test_nothing_is_built_again_that_has_not_changed(build_apps: Builder) -> Non
     build_apps(app)
     again = build_apps(app)
     assert again.returncode == 0
-    assert again.stdout.splitlines()[0] == "probe: done"
+    assert again.stdout.splitlines()[0] == "probe: done (nothing has changed)"
 
 
 def compiled_as_now(app: App, work: Path, wanted: Wanted) -> Compiled:
@@ -273,7 +274,7 @@ def made_from(builder: Path, tmp_path_factory: pytest.TempPathFactory) -> source
     "name",
     [
         "tests/apps/probe/__main__.py",
-        "nativecgi/cgi.py",  # the library
+        "nativecgi/gateways/cgi.py",  # the library
         "multipart.py",  # what the library needs
         "json/__init__.py",  # Python's own modules
         "msgspec/_core*.so",
@@ -348,7 +349,8 @@ def test_an_edited_script_is_built_again(build_apps: Builder, tmp_path: Path) ->
         stages = [line.removeprefix("edited: ") for line in lines if line.startswith("edited: ")]
         program = tmp_path / "out" / "edited"
         answer = subprocess.run([program], env={"REQUEST_METHOD": "GET"}, stdout=-1, check=True)
-        return stages[: stages.index("done")], answer.stdout.decode().splitlines()[-1]
+        end = next(i for i, stage in enumerate(stages) if stage.startswith("done ("))
+        return stages[:end], answer.stdout.decode().splitlines()[-1]
 
     compiling = ["rehearsing", "compiling", "freezing", "trying"]
     assert built()[1] == "costs 7"
@@ -404,7 +406,7 @@ def test_a_failed_build_leaves_no_record_of_an_older_one(
 def test_a_script_is_found_by_its_file(tmp_path: Path) -> None:
     script = write(tmp_path / "guestbook.cgi", "")
     (app,) = find_apps([], SETTINGS, [str(script)])
-    assert app == App("guestbook", script, is_script=True)
+    assert (app.name, app.source, app.is_script) == ("guestbook", script, True)
     names = [app.name for app in find_apps(["hello"], SETTINGS, [str(script)])]
     assert names == ["hello", "guestbook"]
 

@@ -1,5 +1,7 @@
 """The command line: what is said of it, and what it passes on."""
 
+import json
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -42,3 +44,76 @@ def test_a_wrong_option_is_status_2() -> None:
     result = nativecgi("build", "--nonesuch")
     assert result.returncode == 2
     assert "--nonesuch" in result.stderr
+
+
+@pytest.fixture(scope="module")
+def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with two projects, one of which cannot be built."""
+    folder = tmp_path_factory.mktemp("projects")
+    for name in ("one", "two"):
+        (folder / name).mkdir()
+        (folder / name / f"{name}.py").write_text("import nonesuch\n")
+        table = f"[tool.nativecgi]\napps = ['{name}.py']\n"
+        (folder / name / "pyproject.toml").write_text(table)
+    return folder
+
+
+def test_the_result_in_json_is_all_of_standard_output(project: Path) -> None:
+    result = nativecgi("build", "--json", cwd=project)
+    programs = json.loads(result.stdout)["programs"]
+    assert result.returncode == 1
+    assert [(it["name"], [stage["name"] for stage in it["stages"]]) for it in programs] == [
+        ("one", ["rehearsing"]),
+        ("two", ["rehearsing"]),
+    ]
+    assert all("nonesuch" in it["error"] and it["stages"][0]["seconds"] > 0 for it in programs)
+    assert "one: rehearsing" in result.stderr
+
+
+def test_a_quiet_build_says_only_what_failed(project: Path) -> None:
+    result = nativecgi("build", "--quiet", cwd=project / "one")
+    assert result.stdout == ""
+    assert result.stderr.lstrip().startswith("nativecgi: one was not built: ")
+
+
+def test_an_empty_folder_is_told_what_to_do_in_two_lines(tmp_path: Path) -> None:
+    result = nativecgi("build", cwd=tmp_path)
+    assert (result.returncode, result.stdout) == (1, "")
+    first, second = result.stderr.splitlines()
+    assert first == f"nativecgi: there is no app in {tmp_path}"
+    assert second.startswith("begin one with nativecgi new NAME")
+
+
+def test_two_projects_may_not_have_one_program(tmp_path: Path) -> None:
+    for name in ("one", "two"):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "app.py").touch()
+        (tmp_path / name / "pyproject.toml").write_text("[tool.nativecgi]\napps = ['app.py']\n")
+    result = nativecgi("build", cwd=tmp_path)
+    assert "several of the projects have an app 'app'\nbuild each" in result.stderr
+
+
+@pytest.mark.parametrize(
+    ("arguments", "status", "said"),
+    [
+        (["install"], 2, "say where to install: --to DIR"),
+        (["install", "--to", "x"], 1, "there is no folder"),
+        (["install", "--to", "-bad:x"], 1, "there is no folder"),
+        (["explain", "nonesuch"], 1, "nonesuch is no program that was built here"),
+    ],
+)
+def test_the_commands_say_what_is_wrong(
+    tmp_path: Path, arguments: list[str], status: int, said: str
+) -> None:
+    result = nativecgi(*arguments, cwd=tmp_path)
+    assert (result.returncode, result.stdout) == (status, "")
+    assert result.stderr.startswith(f"nativecgi: {said}")
+
+
+def test_there_is_no_colour_where_none_is_wanted(project: Path) -> None:
+    colours = {"FORCE_COLOR": "1", "TERM": "xterm"}
+    command = [sys.executable, "-m", "nativecgi_build", "build", "--json"]
+    for variables, is_plain in (({"NO_COLOR": "1"}, True), ({}, False)):
+        env = {**os.environ, **colours, **variables}
+        result = subprocess.run(command, cwd=project, env=env, capture_output=True, check=False)
+        assert (b"\x1b[3" not in result.stderr.replace(b"\x1b[?25", b"")) == is_plain

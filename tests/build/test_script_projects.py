@@ -16,7 +16,7 @@ import pytest
 from msgspec import Struct
 
 from nativecgi.testing import _multipart
-from nativecgi_build.build.app import find_apps
+from nativecgi_build.build.finding import find_apps
 from nativecgi_build.build.records import Compiled, read_record
 from servers import apache
 from tests.checkout import SETTINGS, WORK

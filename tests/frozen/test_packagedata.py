@@ -24,7 +24,7 @@ import pytest
 
 from nativecgi.frozen.packagedata import Kept
 from tests.apps.datafiles.operations import KEEPING, READING, WRITING
-from tests.build.test_environments import make_wheel
+from tests.environments.test_environment import make_wheel
 
 ROOT = Path(__file__).parents[2]
 APP = ROOT / "tests" / "apps" / "datafiles"

@@ -2,13 +2,15 @@
 
 import subprocess
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from zipfile import ZipFile
 
 import pytest
 
 from nativecgi_build.environments import environment as environments
-from nativecgi_build.environments.environment import OWN, EnvironmentFailed, Metadata
+from nativecgi_build.environments.environment import OWN, running
+from nativecgi_build.environments.metadata import EnvironmentFailed, Metadata, script_metadata
 from tests.checkout import ROOT
 
 BLOCK = """\
@@ -37,9 +39,12 @@ def wheel(tmp_path: Path) -> Path:
     return make_wheel(tmp_path, "greeting")
 
 
-def make_wheel(folder: Path, name: str, entry_points: str = "") -> Path:
+def make_wheel(
+    folder: Path, name: str, entry_points: str = "", requires: Sequence[str] = ()
+) -> Path:
     path = folder / f"{name}-1.0-py3-none-any.whl"
     about = f"Metadata-Version: 2.1\nName: {name}\nVersion: 1.0\n"
+    about += "".join(f"Requires-Dist: {it}\n" for it in requires)
     with ZipFile(path, "w") as file:
         file.writestr(f"{name}.py", "WORDS = 'Hello'\n")
         file.writestr(f"{name}-1.0.dist-info/METADATA", about)
@@ -59,12 +64,12 @@ def said(python: Path, code: str) -> str:
 
 def test_a_file_says_what_it_requires(app: Path) -> None:
     app.write_text(BLOCK)
-    assert environments.script_metadata(app) == Metadata(["flask==3.1.2"], ">=3.11")
+    assert script_metadata(app) == Metadata(["flask==3.1.2"], ">=3.11")
 
 
 def test_without_a_block_nothing_is_required(app: Path, tmp_path: Path) -> None:
     app.write_text("# /// another\n# dependencies = ['x']\n# ///\n")
-    assert environments.environment(app, tmp_path / "venv") == OWN
+    assert environments.environment(app, tmp_path / "venv") == running()
     assert not (tmp_path / "venv").exists()
 
 
@@ -73,7 +78,7 @@ def test_without_a_block_nothing_is_required(app: Path, tmp_path: Path) -> None:
     [
         (BLOCK + BLOCK, "more than one block"),
         ("# /// script\n# dependencies = [\n# ///\n", "between '# /// script' and '# ///'"),
-        ("# /// script\n# dependencies = 'flask'\n# ///\n", "Expected `array`, got `str`"),
+        ("# /// script\n# dependencies = 'flask'\n# ///\n", "Expected `array | null`, got `str`"),
         ("# /// script\n# requires-python = '<3'\n# ///\n", "it requires Python <3, and programs"),
         ("# /// script\n# requires-python = 'new'\n# ///\n", "requires-python: Invalid specifier"),
     ],
@@ -190,4 +195,38 @@ def test_what_cannot_be_installed_is_told_in_pip_s_words(
     with pytest.raises(EnvironmentFailed, match=f"(?s)pip could not install.*{reason}"):
         environments.environment(app, app.with_name("venv"))
     with pytest.raises(EnvironmentFailed):  # half of an environment is none
+        environments.environment(app, app.with_name("venv"))
+
+
+def test_of_the_build_s_environment_an_app_has_only_what_a_build_needs(
+    app: Path, wheel: Path, tmp_path: Path
+) -> None:
+    app.write_text(requiring(f"greeting @ {wheel.as_uri()}"))
+    made = environments.environment(app, tmp_path / "venv")
+    names = "nativecgi nativecgi_build nuitka msgspec multipart greeting".split()
+    leaked = "pip setuptools typer rich pytest hypothesis numpy".split()
+    code = "import sys, importlib.util; print(*filter(importlib.util.find_spec, sys.argv[1:]))"
+    found = subprocess.check_output([made.python, "-c", code, *names, *leaked], text=True, cwd="/")
+    assert found.split() == names
+
+
+def test_nuitka_runs_there(app: Path, wheel: Path, tmp_path: Path) -> None:
+    app.write_text(requiring(f"greeting @ {wheel.as_uri()}"))
+    made = environments.environment(app, tmp_path / "venv")
+    text = subprocess.check_output([made.python, "-m", "nuitka", "--version"], text=True, cwd="/")
+    assert text.startswith("4.")
+
+
+@pytest.mark.parametrize("requirement", ["nativecgi", "NativeCGI>=0.1"])
+def test_the_nativecgi_that_builds_is_not_installed_again(
+    app: Path, wheel: Path, tmp_path: Path, requirement: str
+) -> None:
+    app.write_text(requiring(requirement, f"greeting @ {wheel.as_uri()}"))
+    made = environments.environment(app, tmp_path / "venv")
+    assert made.top_level() & {"greeting", "nativecgi", "typer"} == {"greeting"}
+
+
+def test_another_nativecgi_than_the_one_that_builds_is_refused(app: Path) -> None:
+    app.write_text(requiring("nativecgi>=99"))
+    with pytest.raises(EnvironmentFailed, match="it requires nativecgi>=99, and this is nativecgi"):
         environments.environment(app, app.with_name("venv"))

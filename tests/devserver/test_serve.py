@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from nativecgi_build.build.app import find_apps
+from nativecgi_build.build.finding import find_apps
 from nativecgi_build.devserver import about
 from tests.checkout import SETTINGS
 
@@ -102,4 +102,4 @@ def test_without_programs_it_says_what_to_do(tmp_path: Path) -> None:
     result = subprocess.run(command, capture_output=True, text=True, check=False)
     assert result.returncode == 1
     assert "there is no program" in result.stderr
-    assert "make build" in result.stderr
+    assert "nativecgi build" in result.stderr

@@ -1,0 +1,162 @@
+"""The smaller commands: each reads its arguments here, and is a call of what does the work."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from nativecgi_build.terminal import app, failed, misused, settings
+
+
+@app.command()
+def install(
+    programs: Annotated[
+        list[str] | None,
+        typer.Argument(metavar="[PROGRAM]...", help="Names of built programs; by default all."),
+    ] = None,
+    to: Annotated[
+        str, typer.Option(metavar="DIR|USER@HOST:DIR", help="A folder here, or one over ssh.")
+    ] = "",
+    folder: Annotated[
+        Path | None, typer.Option("--from", metavar="DIR", help="The folder of built programs.")
+    ] = None,
+) -> None:
+    """Put built programs where a web server runs them; each replaces an older one at once."""
+    from nativecgi_build.install.errors import InstallError
+    from nativecgi_build.install.install import install as install_programs
+
+    if not to:
+        misused("say where to install: --to DIR, or --to user@host:DIR")
+    try:
+        install_programs(programs or (), (folder or settings().outputs).resolve(), to, print)
+    except InstallError as error:
+        failed(str(error))
+
+
+@app.command()
+def doctor(
+    as_json: Annotated[bool, typer.Option("--json", help="Write what was found in JSON.")] = False,
+) -> None:
+    """Say what this machine lacks for building programs, and what to type. Status 1: it does."""
+    import msgspec
+
+    from nativecgi_build.doctor.checks import all_checks
+    from nativecgi_build.doctor.report import lines, reported
+
+    report = reported(all_checks(settings().kept))
+    print(msgspec.json.encode(report).decode() if as_json else "\n".join(lines(report)))
+    if not report.works:
+        raise typer.Exit(1)
+
+
+@app.command(name="explain")
+def explain_program(
+    program: Annotated[str, typer.Argument(help="A built program, by its path or its name.")],
+) -> None:
+    """Show what makes a built program as large as it is."""
+    from rich.console import Console
+
+    from nativecgi_build.build.errors import BuildError
+    from nativecgi_build.build.kept import parts_of
+    from nativecgi_build.explain import table
+
+    try:
+        name, built = parts_of(program, settings())
+    except BuildError as error:
+        failed(str(error))
+    Console().print(table(f"{name}, {built.size / 1e6:.1f} MB", built.parts))
+
+
+@app.command()
+def clean(
+    everything: Annotated[
+        bool, typer.Option("--all", help="The whole cache, which other projects may share.")
+    ] = False,
+) -> None:
+    """Remove what was built of this project: its programs, and what the cache has of them."""
+    from nativecgi_build.build.errors import BuildError
+    from nativecgi_build.build.kept import clean as remove
+
+    try:
+        removed = remove(settings(), everything=everything)
+    except (BuildError, OSError) as error:
+        failed(str(error))
+    for path in removed:
+        print(f"removed {path}")
+
+
+@app.command()
+def new(
+    name: Annotated[str, typer.Argument(help="Of the project and of its folder.")],
+    template: Annotated[
+        str,
+        typer.Option(help="What it is made with: handler, flask, django, fastapi, bottle, script."),
+    ] = "handler",
+) -> None:
+    """Make the folder of a new project: a small app that works, and a test of it."""
+    from nativecgi_build.new.project import CannotMake, make
+
+    try:
+        print(make(name, template, Path.cwd()))
+    except CannotMake as error:
+        failed(str(error))
+
+
+@app.command()
+def run(
+    name: Annotated[
+        str | None,
+        typer.Argument(
+            metavar="[APP]",
+            help="A file, a folder with __main__.py, a CGI script, or the name of an app.",
+        ),
+    ] = None,
+    wsgi: Annotated[
+        str | None, typer.Option(metavar="MODULE:NAME", help="A WSGI application.")
+    ] = None,
+    asgi: Annotated[
+        str | None, typer.Option(metavar="MODULE:NAME", help="An ASGI application.")
+    ] = None,
+    reload: Annotated[
+        bool, typer.Option("--reload", help="Start it anew when a file changes that it has read.")
+    ] = False,
+    host: Annotated[str, typer.Option(help="The address to listen at.")] = "127.0.0.1",
+    port: Annotated[int, typer.Option(help="0 takes any that is free.")] = 8000,
+    at: Annotated[
+        str | None, typer.Option(metavar="PATH", help="Where it is, by default /cgi-bin/NAME.")
+    ] = None,
+) -> None:
+    """Serve an app as plain Python, without a build, to develop it."""
+    from nativecgi_build.devserver.http import ServeError
+    from nativecgi_build.devserver.run import app_of
+    from nativecgi_build.devserver.run import run as run_app
+    from nativecgi_build.scripts.reference import BadReference, parsed
+
+    project = settings()
+    if sum(it is not None for it in (name, wsgi, asgi)) > 1:
+        misused("one app at a time: name it, or --wsgi or --asgi")
+    try:
+        references = [parsed("wsgi", wsgi, Path.cwd(), "")] if wsgi else []
+        references += [parsed("asgi", asgi, Path.cwd(), "")] if asgi else []
+        found = app_of(name, project, references)
+        run_app(found, project, host=host, port=port, reload=reload, root=at)
+    except (ServeError, BadReference) as error:
+        failed(str(error))
+
+
+@app.command()
+def serve(
+    folder: Annotated[
+        Path | None, typer.Argument(metavar="[DIR]", help="The folder of the programs.")
+    ] = None,
+    port: Annotated[int, typer.Option(help="0 takes any that is free.")] = 8000,
+) -> None:
+    """Serve built programs on this machine alone, for trying them."""
+    from nativecgi_build.devserver.http import ServeError  # which few commands need
+    from nativecgi_build.devserver.serve import serve as serve_programs
+
+    project = settings()
+    try:
+        serve_programs((folder or project.outputs).resolve(), port, project)
+    except ServeError as error:
+        failed(str(error))

@@ -1,0 +1,1 @@
+"""`nativecgi doctor`: what this machine lacks for building and running programs."""

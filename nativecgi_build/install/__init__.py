@@ -1,0 +1,1 @@
+"""`nativecgi install`: puts built programs where a web server runs them."""

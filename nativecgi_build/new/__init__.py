@@ -1,0 +1,1 @@
+"""`nativecgi new`: small projects to begin with."""

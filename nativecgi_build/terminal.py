@@ -1,0 +1,50 @@
+"""What all commands share: the command line, the project that they are about, and their errors."""
+
+import sys
+from pathlib import Path
+from typing import NoReturn
+
+import typer
+
+from nativecgi_build.settings import Settings, SettingsError, settings_of
+
+app = typer.Typer(
+    name="nativecgi",
+    no_args_is_help=True,
+    rich_markup_mode=None,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+
+_project: Path | None = None
+
+
+def set_project(folder: Path | None) -> None:
+    """Choose the project's folder, instead of the working folder."""
+    global _project
+    _project = folder
+
+
+def project_folder() -> Path:
+    """The folder whose project commands are about."""
+    return _project or Path.cwd()
+
+
+def settings() -> Settings:
+    """The settings of that project; a command ends where they cannot be used."""
+    try:
+        return settings_of(project_folder())
+    except SettingsError as error:
+        failed(str(error))
+
+
+def failed(reason: str) -> NoReturn:
+    """End a command that failed: what is wrong, and in a second line what to do."""
+    print(f"nativecgi: {reason}", file=sys.stderr)
+    raise typer.Exit(1)
+
+
+def misused(reason: str) -> NoReturn:
+    """End a command that was called in a wrong way."""
+    print(f"nativecgi: {reason}", file=sys.stderr)
+    sys.exit(2)
