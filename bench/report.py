@@ -379,7 +379,7 @@ def updated(page: str, table: Table) -> str:
 
 
 def _lines(report: Report) -> Iterator[str]:
-    yield from ("# Benchmarks", "", "`make bench` writes this page anew.", "")
+    yield from ("# Benchmarks", "", "`make bench` writes this page.", "")
     for table in report.tables:
         yield from _section(table)
     if report.skipped:

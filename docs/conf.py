@@ -32,6 +32,7 @@ extensions = [
 ]
 exclude_patterns = ["_*"]
 default_role = "literal"  # `name` in a docstring is code
+smartquotes = False  # options begin with two dashes
 myst_heading_anchors = 4  # a heading's anchor is the one that GitHub gives it
 myst_enable_extensions = ["attrs_inline"]
 autodoc_member_order = "bysource"
@@ -39,7 +40,6 @@ autodoc_preserve_defaults = True
 autodoc_typehints_format = "short"
 python_use_unqualified_type_names = True
 maximum_signature_line_length = 80
-suppress_warnings = ["misc.highlighting_failure"]
 copybutton_prompt_text = "$ "
 copybutton_only_copy_prompt_lines = False
 
