@@ -1,5 +1,5 @@
 # make build | serve | test | test-portability | packages | fuzz | bench | instructions | soak |
-# install | clean; each sets up what it lacks.
+# docs | install | clean; each sets up what it lacks.
 
 APPS    =
 OPTIONS =
@@ -19,15 +19,15 @@ PYTHON_PACKAGES = python3:/usr/bin/python3 python3-dev:python3-config \
 	'python3-venv:/usr/lib/python3.*/ensurepip/__init__.py'
 endif
 
-.PHONY: build serve test test-portability packages fuzz bench instructions soak install clean
+.PHONY: build serve test test-portability packages fuzz bench instructions soak docs install clean
 
 build: .venv/ready
 	.venv/bin/python build.py --output $(OUT) $(OPTIONS) $(APPS)
 
-serve: build .venv-dev/ready
+serve: build
 	GUESTBOOK_DB="$${GUESTBOOK_DB:-$(CURDIR)/build/guestbook.db}" \
 	HITCOUNTER_FILE="$${HITCOUNTER_FILE:-$(CURDIR)/build/hits.json}" \
-		.venv-dev/bin/python -m nativecgi_build serve $(OUT) --port $(PORT)
+		.venv/bin/python -m nativecgi_build serve $(OUT) --port $(PORT)
 
 test: build .venv-dev/ready
 	tools/require apache2-bin:apache2 nginx-light:nginx fcgiwrap:fcgiwrap lighttpd:lighttpd \
@@ -76,11 +76,16 @@ instructions: build .venv-dev/ready
 soak: build .venv-dev/ready
 	.venv-dev/bin/python -m bench.soak $(OUT)/hello --times $(TIMES)
 
+# The pages of docs/ as a site, for a browser: build/site/index.html. A broken link is an error.
+docs: .venv-docs/ready
+	.venv-docs/bin/python -m sphinx --fail-on-warning --keep-going --quiet \
+		--doctree-dir build/doctrees docs build/site
+
 install: build
 	.venv/bin/python -m nativecgi_build.build.placing $(OUT) '$(DESTDIR)$(CGIBIN)'
 
 clean:
-	rm -rf build dist .venv .venv-dev *.egg-info .hypothesis .mypy_cache .pytest_cache .ruff_cache
+	rm -rf build dist .venv .venv-dev .venv-docs *.egg-info .hypothesis .mypy_cache .pytest_cache .ruff_cache
 
 # .venv has what programs are built from and with; .venv-dev has the tools for working on this
 # project as well, apart from it, so that no program picks one of those up.
@@ -91,6 +96,12 @@ clean:
 
 .venv-dev/ready: requirements-dev.txt .venv/ready
 	$(call environment,.venv-dev,requirements-dev.txt)
+
+# Apart from the others, so that these do not change with the site's generator.
+.venv-docs/ready: requirements-docs.txt
+	$(or $(PYTHON),/usr/bin/python3) -m venv --clear .venv-docs
+	.venv-docs/bin/pip install --quiet --disable-pip-version-check --requirement requirements-docs.txt
+	touch $@
 
 .venv-dev/fuzz: requirements-fuzz.txt .venv-dev/ready
 	@.venv-dev/bin/pip install --quiet --disable-pip-version-check --only-binary :all: \

@@ -263,40 +263,42 @@ def _transfers() -> Table:
 
 def _method(options: Options) -> list[str]:
     return [
-        f"A program is started with posix_spawn(3), with the environment that Apache sets for a "
-        f"GET request, /dev/null or (POST) a pipe as its standard input and a pipe as its standard "
-        f"output. Its output is read to the end and checked, and it is waited for; the time is "
-        f"that from before the spawn to after the wait. All programs take turns, in a new order "
-        f"each round: {_WARM_UP} rounds to warm up, then {options.rounds} that count. p95 is the "
-        f"time that 95 of 100 runs stay below. `x Go` and `x C` are the ratios to the medians of "
-        f"Go and of dynamic C. The program that imports much answers as hello does, and has "
-        f"imported msgspec, sqlite3, re, json, hashlib, urllib, datetime, decimal, html, "
-        f"http.cookies, email and asyncio.",
-        f"Each program's file is copied, in pieces of {pagecache.WRITE // 2**20} MiB, and the copy "
-        f"is dropped from the page cache; the next run reads it back, and is `first ms`: the "
-        f"median of {startup.EVICTIONS} such runs. That is the program's file alone: libraries of "
-        f"the system stay in memory. The runs that count find it as it was read back last, as "
-        f"after a reboot. How a file got into the page cache makes a difference: one that has just "
-        f"been written lies there in larger pieces, which the kernel maps faster. `fresh ms` is "
-        f"the median of runs of a second copy that was left as it was written, in the same rounds. "
-        f"There is none of scripts and of programs of several files, and no `first ms` of scripts, "
-        f"whose interpreter stays in memory.",
-        "Page faults are the median of the minor ones (getrusage(2)). Dirty is the memory that a "
-        "process has of its own as it writes its answer, since it has written to it (Private_Dirty "
-        "of /proc/PID/smaps_rollup). The size is that of all files of the program, but not of an "
-        "interpreter or libraries of the system.",
-        f"Through Apache: its event MPM and mod_cgid on the loopback interface, loaded by "
-        f"`wrk -t{throughput.THREADS} -c{throughput.CONNECTIONS} -d{throughput.SECONDS}s` for each "
-        f"program in turn, {throughput.ROUNDS} times, on the same machine. An answer of a status "
-        f"other than 2xx or 3xx ends the benchmark with an error.",
-        "To reproduce it: `make bench`, with gcc, musl-tools, golang-go, rustc, perl, python3, "
-        "apache2-bin and wrk installed; what is missing is left out. With everything built it "
-        "takes twelve minutes on two cores, of which frameworks are five: so guestbooks, "
-        "transfers and frameworks have few rounds. Building the frameworks' eight programs for the "
-        "first time takes some minutes more, and PyPI. `--only` measures one part (`startup`, "
-        "`instructions`, `servers`, `guestbook`, `frameworks`, `transfers`) and leaves the rest of "
-        "the page as it is: `.venv-dev/bin/python -m bench --only startup`. The peers' sources are "
-        "in `bench/peers/`. Times differ between machines, and more so virtual ones: compare "
+        "A program is started with posix_spawn(3), with the environment that Apache sets for a "
+        "GET request. Its standard input is /dev/null or (POST) a pipe, and its standard output "
+        "is a pipe. Its output is read to the end and checked, and the process is waited for; "
+        "the time is from before the spawn to after the wait. All programs take turns, in a new "
+        f"order each round: {_WARM_UP} rounds to warm up, then {options.rounds} that count. 95 "
+        "of 100 runs take less time than p95. `x Go` and `x C` are the ratios to the medians of "
+        'Go and of dynamic C. The program "that imports much" answers as hello does, and has '
+        "imported msgspec, sqlite3, re, json, hashlib, urllib, datetime, decimal, html, "
+        "http.cookies, email and asyncio.",
+        f"Each program's file is copied, in pieces of {pagecache.WRITE // 2**20} MiB, and the "
+        "copy is dropped from the page cache. The next run reads it back; its time is `first "
+        f"ms`, the median of {startup.EVICTIONS} such runs. This concerns the program's file "
+        "alone: libraries of the system stay in memory. The runs that count find the file as it "
+        "was last read back, as after a reboot. How a file got into the page cache makes a "
+        "difference: a newly written file is there in larger pieces, which the kernel maps "
+        "faster. `fresh ms` is the median of runs of a second copy that was left as it was "
+        "written, in the same rounds. Scripts and programs "
+        "of several files have no `fresh ms`, and scripts no `first ms`, because their interpreter "
+        "stays in memory.",
+        "Page faults are the median of the minor faults (getrusage(2)). Dirty is the memory "
+        "that a process has for itself when it writes its answer, because it has written to it "
+        "(Private_Dirty in /proc/PID/smaps_rollup). The size is that of all files of the "
+        "program, without an interpreter or libraries of the system.",
+        "Through Apache: the event MPM and mod_cgid on the loopback interface, loaded by `wrk "
+        f"-t{throughput.THREADS} -c{throughput.CONNECTIONS} -d{throughput.SECONDS}s` for each "
+        f"program in turn, {throughput.ROUNDS} times, on the same machine. An answer with a "
+        "status other than 2xx or 3xx ends the benchmark with an error.",
+        "To reproduce this, run `make bench` with gcc, musl-tools, golang-go, rustc, perl, "
+        "python3, apache2-bin and wrk installed; peers whose tools are missing are left out. "
+        "When everything is built, it takes twelve minutes on two cores, five of them for "
+        "frameworks; therefore guestbooks, transfers and frameworks have few rounds. Building "
+        "the frameworks' eight programs for the first time takes some minutes more, and needs "
+        "PyPI. `--only` measures one part (`startup`, `instructions`, `servers`, `guestbook`, "
+        "`frameworks`, `transfers`) and leaves the rest of the page as it is: "
+        "`.venv-dev/bin/python -m bench --only startup`. The peers' sources are in "
+        "`bench/peers/`. Times differ between machines, above all between virtual ones: compare "
         "ratios.",
     ]
 

@@ -101,18 +101,19 @@ def instructions_table(counts: Mapping[Program, int]) -> Table:
         for program, count in sorted(counts.items(), key=lambda item: item[1])
     ]
     note = (
-        "What one process executes in user mode, from its first instruction to its exit: it is "
-        "single-stepped with ptrace(2), and each instruction counts, a REP instruction once "
-        f"however often it repeats. The guestbook reads {instructions.ENTRIES} entries. The same "
-        "file under the same path takes the same number each time, to the instruction, whatever "
-        "addresses the kernel gives its stack (10 runs of hello, 20 of calculator). Each is copied "
-        "to a temporary folder first, whose name is random and makes a difference of up to 10; a "
-        "longer path or environment takes more. Frozen again from the same compilation, hello's "
-        "number is another: up to 1.1 % apart in 8 times, with a standard deviation of 0.3 %. Most "
-        "of that is the seed of `hash()`, by which Python looks for a key in a dictionary: with "
-        "one seed for all they were 0.3 % apart in 6 times. The rest are addresses, by which "
-        "Python hashes too. `make instructions` records hello's number, and `make test` fails "
-        f"where it takes {100 * instructions.TOLERANCE:.0f} % more one day."
+        "The instructions that one process executes in user mode, from its first instruction to "
+        "its exit. The process is single-stepped with ptrace(2), and each instruction counts, a "
+        "REP instruction once however often it repeats. The guestbook reads "
+        f"{instructions.ENTRIES} entries. The same file under the same path takes exactly the "
+        "same number each time, whatever addresses the kernel gives its stack (10 runs of "
+        "hello, 20 of calculator). Each file is copied to a temporary folder first, whose "
+        "random name makes a difference of up to 10; a longer path or environment takes more. "
+        "When the same compilation is frozen again, hello's number differs: in 8 builds by up "
+        "to 1.1 %, with a standard deviation of 0.3 %. Most of that is due to the seed of "
+        "`hash()`, which determines where Python looks for a key in a dictionary: with one seed "
+        "for all, 6 builds differed by 0.3 %. The rest is due to addresses, which Python hashes "
+        "too. `make instructions` records hello's number, and from then on `make test` fails if "
+        f"it rises by {100 * instructions.TOLERANCE:.0f} %."
     )
     return Table("Instructions per request", ("program", "instructions"), rows, note)
 
@@ -143,10 +144,9 @@ def servers_table(results: Mapping[str, Rates], hello: Program) -> Table:
         for name, rates in sorted(results.items(), key=lambda item: -item[1].medians[hello.name])
     ]
     note = (
-        f"Requests per second, medians of {setups.ROUNDS} rounds of "
-        f"`wrk -t{throughput.THREADS} -c{throughput.CONNECTIONS} -d{throughput.SECONDS}s`. All "
-        f"servers run at the same time, with the configurations of `docs/servers/`, and are loaded "
-        f"in turn."
+        f"Requests per second, medians of {setups.ROUNDS} rounds of `wrk -t{throughput.THREADS} "
+        f"-c{throughput.CONNECTIONS} -d{throughput.SECONDS}s`. All servers run at the same time, "
+        "with the configurations in `docs/servers/`, and are loaded in turn."
     )
     return Table("The servers beside each other", ("server", *names), rows, note)
 
@@ -168,15 +168,15 @@ def transfers_table(rates: Mapping[Transfer, transfers.Rate]) -> Table:
     ]
     head = ("1 GiB", "MB/s, median", "worst", "best", "x sh", "peak memory", "private")
     note = (
-        f"Through Apache with mod_cgid: a client on the same machine moves {transfers.SIZE:,} "
-        f"bytes; all programs take turns, in a new order each round: one round to warm up, then "
-        f"{transfers.ROUNDS} that count. A megabyte is 10^6 bytes; the time is that from the "
-        f"connection to the end of the answer. Where not all bytes arrive the benchmark ends with "
-        f"an error. The file lies in the page cache; what `form()` writes is a temporary file in "
-        f"/var/tmp. The memory is what was seen at {round(1 / transfers.PAUSE)} looks a second: "
-        f"VmHWM, the most that was resident, and RssAnon, what of it is the process's own; the "
-        f"rest are pages of its files, which processes share. The sources are in `bench/peers/`: "
-        f"`transfers.sh`, `transfers.c`, `large.py`."
+        f"A client on the same machine moves {transfers.SIZE:,} bytes through Apache with "
+        "mod_cgid. All programs take turns, in a new order each round: one round to warm up, "
+        f"then {transfers.ROUNDS} that count. A megabyte is 10^6 bytes; the time is from the "
+        "connection to the end of the answer. If not all bytes arrive, the benchmark ends with "
+        "an error. The file is in the page cache; `form()` writes a temporary file in /var/tmp. "
+        f"Memory is sampled {round(1 / transfers.PAUSE)} times a second: the peak is VmHWM, and "
+        "private is RssAnon, the part that belongs to this process alone. The rest are pages of "
+        "its files, which processes share. The sources are in `bench/peers/`: `transfers.sh`, "
+        "`transfers.c`, `large.py`."
     )
     return Table("Large transfers", head, rows, note)
 
@@ -198,16 +198,16 @@ def guestbook_table(results: Mapping[Program, Result], skipped: Sequence[str]) -
     columns = ("x C", "x Python", "p50 ms", "p99 ms")
     head = ("program", "reads/s", *columns, "writes/s", *columns)
     note = (
-        f"[The guestbook](guestbook.md) through Apache with mod_cgid: a page of "
-        f"{guestbook.ENTRIES} entries from an SQLite database, and an entry that is added to it. "
-        f"All programs have the same statements, pragmas and page, which is compared byte by byte "
-        f"first; each has a database of its own, on a disk. They are loaded by "
-        f"`wrk -t{throughput.THREADS} -c{guestbook.CONNECTIONS} -d{guestbook.SECONDS}s`, on the "
-        f"same machine, first with reads and then with writes; they take turns, in a new order "
-        f"each round, {guestbook.ROUNDS} times. Numbers are medians of the rounds', and ratios "
-        f"medians of the ratios within a round. A status other than 2xx or 3xx, a socket error, or "
-        f"an entry that is lost ends the benchmark with an error. The sources are in "
-        f"`bench/peers/guestbook*`."
+        "[The guestbook](guestbook.md) through Apache with mod_cgid: reading a page of "
+        f"{guestbook.ENTRIES} entries from an SQLite database, and adding an entry. All programs "
+        "have the same statements, pragmas and page, and the pages are compared byte by byte "
+        "first. Each has its own database, on a disk. They are loaded by `wrk "
+        f"-t{throughput.THREADS} -c{guestbook.CONNECTIONS} -d{guestbook.SECONDS}s` on the same "
+        "machine, first with reads and then with writes, and take turns in a new order each "
+        f"round, {guestbook.ROUNDS} times. Numbers are medians of the rounds, and ratios are "
+        "medians of the ratios within a round. A status other than 2xx or 3xx, a socket error, "
+        "or a lost entry ends the benchmark with an error. The sources are in "
+        "`bench/peers/guestbook*`."
     )
     if skipped:
         note += f" Not measured: {'; '.join(skipped)}."
@@ -265,12 +265,13 @@ def frameworks_startup_table(
     )
     installed = dict.fromkeys(each for one in built for each in one.framework.requirements)
     note = (
-        f"One page in each framework, the same byte by byte: a template with the name that the "
-        f"path has. Measured as above, all in one run of {min(rounds, frameworks.STARTS)} rounds. "
-        f"Not warmed up is the same program built without `warmup`; CGIHandler is the application "
-        f"as plain Python, with the standard library's wsgiref, and for FastAPI, which that does "
-        f"not run, with nativecgi's `run(from_asgi(app))` as plain Python. `x` is how many times "
-        f"as long as frozen. Versions: {', '.join(installed)}. The sources are in `bench/apps/`."
+        "Each framework makes the same page, byte for byte: a template with the name in the "
+        f"path. Measured as above, all in one run of {min(rounds, frameworks.STARTS)} rounds. "
+        '"Not warmed up" is the same program built without `warmup`. CGIHandler is the '
+        "application as plain Python, run by the standard library's wsgiref; FastAPI, which "
+        "wsgiref cannot run, uses nativecgi's `run(from_asgi(app))` as plain Python. The column "
+        "`x` after each says how many times as long this takes as the frozen program. Versions: "
+        f"{', '.join(installed)}. The sources are in `bench/apps/`."
     )
     return Table("Frameworks: spawn to exit", head, rows, note)
 
@@ -294,13 +295,13 @@ def frameworks_throughput_table(results: Mapping[str, Mapping[str, frameworks.Re
     head = ("application", "requests/s", "p50 ms", "p99 ms", "x frozen")
     note = (
         f"Through Apache on the loopback interface, loaded by `wrk -t{throughput.THREADS} "
-        f"-c{throughput.CONNECTIONS} -d{frameworks.SECONDS}s`, plain Python's CGI programs for "
-        f"{frameworks.PLAIN_SECONDS} seconds, on the same machine; the ways of a "
-        f"framework take turns, in a new order each round, {frameworks.ROUNDS} times, and numbers "
-        f"are medians of the rounds'. CGI programs are mod_cgid's; a resident server is behind "
-        f"mod_proxy_http, which keeps its connections. {_RESIDENT_COMMANDS} The p99 of few "
-        f"requests is that of the slowest. Another status than 2xx or 3xx, or a socket error, ends "
-        f"the benchmark with an error."
+        f"-c{throughput.CONNECTIONS} -d{frameworks.SECONDS}s` (CGI programs of plain Python for "
+        f"{frameworks.PLAIN_SECONDS} seconds), on the same machine. The variants of a framework "
+        f"take turns, in a new order each round, {frameworks.ROUNDS} times, and numbers are "
+        "medians of the rounds. mod_cgid runs CGI programs; a resident server is behind "
+        f"mod_proxy_http, which keeps its connections open. {_RESIDENT_COMMANDS} If there are "
+        "few requests, the p99 is that of the slowest. A status other than 2xx or 3xx, or a "
+        "socket error, ends the benchmark with an error."
     )
     return Table("Frameworks: requests per second", head, rows, note)
 
@@ -323,15 +324,16 @@ def frameworks_memory_table(results: Mapping[str, Mapping[str, frameworks.Result
             )
     head = ("application", "at rest: processes", "MiB", "loaded: processes", "MiB", "most")
     note = (
-        f"The sum of the proportional set sizes (Pss of /proc/PID/smaps_rollup) of all processes "
-        f"that run the application: a page that several share counts once, in parts. Of CGI these "
-        f"are the programs that Apache runs at that moment, which are stopped for the look, and "
-        f"Apache meanwhile; of a resident server all its processes, workers and others. Apache's "
-        f"own are not counted, nor is the page cache. At rest is after the requests of the table "
-        f"above. Loaded: {frameworks.CONCURRENT} requests at a time (`wrk "
-        f"-c{frameworks.CONCURRENT}`), {round(1 / frameworks.PAUSE)} looks a second for "
-        f"{frameworks.SECONDS} seconds: medians, and the most. A page of the interpreter's or a "
-        f"library's file that other programs of the machine use is shared with them."
+        "The sum of the proportional set sizes (Pss in /proc/PID/smaps_rollup) of all processes "
+        "that run the application; a page that several processes share counts once, divided "
+        "among them. For CGI, these are the programs that Apache is running at that moment, "
+        "which are stopped while they are measured, as is Apache. For a resident server, these "
+        "are all its processes, workers and others. Apache's own processes and the page cache "
+        'are not counted. "At rest" is after the requests of the table above. "Loaded" is with '
+        f"{frameworks.CONCURRENT} requests at a time (`wrk -c{frameworks.CONCURRENT}`), measured "
+        f"{round(1 / frameworks.PAUSE)} times a second for {frameworks.SECONDS} seconds: "
+        "medians, and the maximum. Pages of the interpreter's or a library's file may be shared "
+        "with other programs on the machine."
     )
     return Table("Frameworks: memory", head, rows, note)
 
@@ -377,7 +379,7 @@ def updated(page: str, table: Table) -> str:
 
 
 def _lines(report: Report) -> Iterator[str]:
-    yield from ("# Benchmarks", "", "`make bench` writes this page anew.", "")
+    yield from ("# Benchmarks", "", "`make bench` writes this page.", "")
     for table in report.tables:
         yield from _section(table)
     if report.skipped:

@@ -15,12 +15,12 @@ def run(
 ) -> NoReturn:
     """Answer one request with `handler`, within `limits`, and end the process.
 
-    In a build the program is frozen here, after everything it imports and before anything it
-    reads; so call this last, under `if __name__ == "__main__":`.
+    In a build, the program is frozen here, after all imports and before it reads its request. So
+    call this last, under `if __name__ == "__main__":`.
 
-    `warmup` are requests that the handler is to answer in the build, before the freeze, some
-    times over: what it then imports, compiles or caches every process finds done. They are paths
-    for GET, such as "/" or "/search?q=x", or each a Request. List those without effects: they
-    come with no hook for a new process, and their answers go nowhere.
+    `warmup` lists requests that the handler answers at build time, several times each, before the
+    freeze. What it imports, compiles or caches for them is then there in every process. A request
+    is a path for GET, such as "/" or "/search?q=x", or a Request. List only requests without
+    effects: `after_thaw` hooks have not run, and the answers are discarded.
     """
     enter(Program(handler, limits), reach(lambda: prepare(handler, warmup, limits)))

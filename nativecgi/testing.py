@@ -44,7 +44,7 @@ _SECONDS = 60  # after which a program is taken to hang
 
 
 class Answer(msgspec.Struct):
-    """What came back."""
+    """The answer to a request."""
 
     status: int
     headers: MultiDict[str]  # by name in lower case
@@ -64,18 +64,18 @@ class Answer(msgspec.Struct):
     def json(self, type: type[T]) -> T: ...
 
     def json(self, type: Any = Any) -> Any:
-        """The body, read as JSON into `type`; raises msgspec.DecodeError where it is none."""
+        """The body, decoded as JSON into `type`; raises msgspec.DecodeError if it is not JSON."""
         return decoder(type).decode(self.body)
 
 
 class Client:
     """Sends requests to one app, and keeps the cookies that it sets.
 
-    The app is a handler, or the path of a program, built or not. `env` is the rest of the
-    server's environment.
+    The app is a handler, or the path of a program, built or not. `env` adds to the server's
+    environment.
 
-    What a handler raises (but for HTTPError) is raised by the call that made the request, with
-    `raise_errors=False` it is an answer of status 500 as in production. A program's errors are
+    An exception in a handler (other than HTTPError) is raised by the call that made the request.
+    With `raise_errors=False`, it becomes an answer with status 500, as in production. A program
     always answers.
     """
 
@@ -110,11 +110,11 @@ class Client:
     ) -> Answer:
         """Send one request.
 
-        `url` is percent-encoded, and a path behind the program's own or a whole address. The body
-        is one of `body`, `json`, which is written as JSON, and `form`, which is urlencoded, or
-        multipart where there are `files`. `env` adds meta-variables, or changes them.
+        `url` is percent-encoded: a path after the program's name, or a full address. The body is
+        one of `body`, `json` (encoded as JSON) and `form` (urlencoded, or multipart if there are
+        `files`). `env` adds or replaces meta-variables.
 
-        Raises ValueError where what comes back is no answer, and what the handler raises.
+        Raises ValueError if the program's output is not an answer, and whatever the handler raises.
         """
         content_type = ""
         if json is not None:
@@ -184,9 +184,9 @@ _Output = tuple[bytes, str, int]
 
 
 def parse_answer(output: bytes, log: str = "", exit_status: int = 0) -> Answer:
-    """Read what a program has written as its server would (RFC 3875 6).
+    """Parse a program's output as its server would (RFC 3875 6).
 
-    Raises ValueError where it is no CGI response.
+    Raises ValueError if it is not a CGI response.
     """
     if output.startswith(b"HTTP/"):
         return _parse_http(output, log, exit_status)

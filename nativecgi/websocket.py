@@ -61,12 +61,12 @@ def run_websocket(
     binary: bool = False,
     limits: Limits | None = None,
 ) -> NoReturn:
-    """Hold one session and end the process; the like of `run` for WebSockets.
+    """Hold one session and end the process: `run` for WebSockets.
 
-    The session ends with its client: once that has gone, it is cancelled when it has read no
-    message for a second, and so are the tasks that it has started; on SIGINT and SIGTERM, at
-    once. A request that is no WebSocket's is answered by `handler`, so that the same program can
-    have the page, too.
+    The session ends with its client. When the client has disconnected, the session and the tasks
+    that it has started are cancelled once no message was read for a second; on SIGINT and SIGTERM,
+    at once. `handler` answers requests that are not for a WebSocket, so the same program can serve
+    the page, too.
     """
     kind = BinaryWebSocket if binary else WebSocket
 

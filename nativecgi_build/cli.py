@@ -143,6 +143,13 @@ def build(
             help=f"The file with the secret of --reproducible; otherwise {SECRET} may hold it.",
         ),
     ] = None,
+    fast: Annotated[
+        bool,
+        typer.Option(
+            "--fast",
+            help="Compile nothing: plain Python runs the app, and is frozen. Takes some seconds.",
+        ),
+    ] = False,
     again: Annotated[
         bool,
         typer.Option("--again", help="Freeze what has not changed, too, at new addresses."),
@@ -195,6 +202,8 @@ def build(
         _misused(f"what is in {target} may be served: --debug needs another folder")
     if explained and no_freeze:
         _misused("--explain is about frozen programs: leave out --no-freeze")
+    if fast and (no_freeze or compile_all or reproducible):
+        _misused("--fast compiles nothing: leave out --no-freeze, --compile-all and --reproducible")
     if debug and no_freeze:
         _misused("--debug is about frozen programs: leave out --no-freeze")
     if secret_file and not reproducible:
@@ -235,6 +244,7 @@ def build(
                 compile_all,
                 timeout,
                 again,
+                fast=fast,
             )
             done, not_done = build_all(its_apps, wanted, jobs=max(1, jobs), show=show)
             built |= done

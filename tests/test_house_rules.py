@@ -168,24 +168,28 @@ EDGE = {
     "adapters/asgi.py": "os.close os.pipe2 os.read",
     "transfer/body.py": "os.readv",
     "frozen/bytecode.py": (
-        "open os.close os.open os.pread os.preadv os.pwrite os.readlink sys.executable "
-        "sys.meta_path"
+        "open os.close os.open os.pread os.preadv os.pwrite os.readlink sys.meta_path"
     ),
     "process/report.py": "sys.stderr",
     "frozen/chance.py": "os.urandom",
     "frozen/closedworld.py": (
         "open os.close os.environ os.memfd_create os.open os.unlink os.urandom os.walk os.write "
-        "sys.executable sys.meta_path"
+        "sys.meta_path"
     ),
     "process/environment.py": "os._Environ os.environ os.environb",
     "transfer/files.py": "open os.close os.fstat os.open",
     "frozen/freezepoint.py": "os.environ sys.argv sys.executable",
+    "frozen/gathered.py": (
+        "open os.walk sys.argv sys.executable sys.meta_path sys.path sys.path_hooks "
+        "sys.path_importer_cache"
+    ),
+    "frozen/program.py": "sys.executable",
     "frozen/immortal.py": "open os.pwrite sys sys.version_info",
     "process/letterbox.py": "open",
     "frozen/memory.py": "os.close os.dup os.dup2 os.memfd_create os.pread sys._debugmallocstats",
     "frozen/openings.py": "os.listdir os.readlink sys._getframe sys.addaudithook sys.stderr",
     "frozen/packagedata.py": (
-        "open os.environ os.open os.readlink os.stat os.unlink os.urandom os.walk sys.executable"
+        "open os.environ os.open os.readlink os.stat os.unlink os.urandom os.walk"
     ),
     "gateways/cgi.py": "os.environ sys.argv",
     "process/leaving.py": "os._exit",

@@ -104,24 +104,23 @@ def server():
 ABOUT = """\
 # Packages
 
-`make packages` builds a program with each of these packages, asks it, and compares the answer with
-plain Python's. It writes this page, which nobody edits by hand;
-[tools/packages.toml](../tools/packages.toml) has the programs. A package that is not in the table
-may work as well.
+`make packages` builds a program with each of these packages, sends it a request, and compares the
+answer with plain Python's. It also writes this page, so do not edit the page by hand; the programs
+are in [tools/packages.toml](../tools/packages.toml). A package that is not in the table may work as
+well.
 
 - **works**: the built program gives plain Python's answer, byte for byte.
-- **works with a warm-up**: it does if the request is in [`warmup`](frozen.md#warm-up). The package
-  imports something by a string, and does so only when it is used.
-- **works uncompiled**: it was only frozen as plain Python, as a build does in its rehearsal, and
-  then gave that answer (`--quick`). Whether a compiled program has all modules and data is not
-  known.
-- **is refused**: the build names what cannot be frozen.
+- **works with a warm-up**: it does so if the request is in [`warmup`](frozen.md#warm-up), because
+  the package imports something by a string, and only when it is used.
+- **works uncompiled**: it was only frozen as plain Python, as in a build's rehearsal, and then gave
+  that answer (`--quick`). Whether a compiled program has all modules and data is not known.
+- **is refused**: it holds something that cannot be frozen, which the build names.
 - **cannot be built**, **answers otherwise**: a fault. The reason is below the table.
 
-Clients of databases and servers are used as far as possible without one: they make what they would
-send, and report a refused connection. MB is the program's size. ms is the processor time of a
-process from its start to its end, the median of {runs}, with plain Python's for the same program
-beside it. The machine was busy with other builds, so compare the two, and not with other pages.
+Clients of databases and servers are tested as far as possible without a server: they make what they
+would send, and report a refused connection. MB is the program's size. ms is the processor time of a
+process from start to end, the median of {runs}, with the time of the same program in plain Python
+beside it. The machine was busy with other builds, so compare only these two columns.
 """
 
 
@@ -367,7 +366,7 @@ def _short(reason: str) -> str:
 
 def page(packages: Sequence[Package], results: dict[str, Result]) -> str:
     """docs/packages.md."""
-    rows = ["| package | version | in a request it | | MB | ms | plain Python, ms |"]
+    rows = ["| package | version | what a request does | outcome | MB | ms | plain Python, ms |"]
     rows += ["| --- | --- | --- | --- | ---: | ---: | ---: |"]
     reasons = []
     for package in packages:
@@ -396,7 +395,7 @@ def page(packages: Sequence[Package], results: dict[str, Result]) -> str:
     uncompiled = sum(result.outcome == UNCOMPILED for result in tried)
     pythons = ", ".join(sorted({result.python for result in tried}))
     days = sorted({result.day for result in tried})
-    summary = f"{len(tried)} of {len(packages)} were tried, {working} of them work"
+    summary = f"{len(tried)} of {len(packages)} packages were tried; {working} work"
     if uncompiled:
         summary += f", {uncompiled} work uncompiled"
     if tried:

@@ -39,15 +39,15 @@ _GRACE = 0.5
 
 
 def from_asgi(app: ASGIApplication) -> Handler:
-    """A handler that has an ASGI application answer: `run(from_asgi(app))` is a program.
+    """Make a handler of an ASGI application: `run(from_asgi(app))` is a program.
 
-    Each request has an event loop of its own, with the application's lifespan around it. The
-    process ends when the application has returned, so after its background tasks. These take the
-    time that they want: the handler's limit ends with the answer.
+    Each request has a new event loop, with the application's lifespan around it. The process ends
+    when the application has returned, and so after its background tasks. These have no time limit:
+    the handler's limit ends with the answer.
 
     Header fields about the connection, such as Transfer-Encoding, are left out of the answer.
 
-    What the application raises is a failure of the handler, and so is a start-up that fails.
+    An exception in the application is an exception in the handler, and so is a startup that fails.
     """
 
     def handle(request: Request) -> Response:
@@ -62,7 +62,7 @@ def from_asgi(app: ASGIApplication) -> Handler:
 
 
 class ClientDisconnectedError(OSError):
-    """What `send` raises when nobody takes the answer (ASGI HTTP, "Disconnected Client")."""
+    """`send` raises this when the client has disconnected (ASGI HTTP, "Disconnected Client")."""
 
 
 class _Conversation:

@@ -24,12 +24,12 @@ _PIECE = 64 * 1024  # bytes of a file that are read at a time, unless the applic
 
 
 def from_wsgi(app: "WSGIApplication") -> Handler:
-    """A handler that has a WSGI application answer: `run(from_wsgi(app))` is a program.
+    """Make a handler of a WSGI application: `run(from_wsgi(app))` is a program.
 
-    What the application raises is a failure of the handler. An answer's reason phrase is not sent,
-    its status code's usual one is; and what is written with `write` is sent before the next piece
-    of the answer, or at its end. The handler raises ValueError and TypeError where the application
-    answers with what is against PEP 3333 or cannot be sent.
+    An exception in the application is an exception in the handler. An answer's reason phrase is
+    replaced by the usual one for its status code. What is written with `write` is sent before the
+    next piece of the answer, or at its end. The handler raises ValueError or TypeError if the
+    application violates PEP 3333 or answers with something that cannot be sent.
     """
 
     def handle(request: Request) -> Response:

@@ -21,6 +21,8 @@ from importlib.machinery import ModuleSpec
 from types import CodeType, ModuleType
 from typing import Any, NamedTuple, cast
 
+from nativecgi.frozen import program
+
 # Beside the program: of each module its name, whether it is a package, its code's size, and that
 # compressed; and one after the other their code.
 INDEX, CODE = "bytecode.index", "bytecode.code"
@@ -45,9 +47,9 @@ _kept: dict[str, tuple[bool, bytes]] = {}
 
 def keep_bytecode() -> None:
     """Take over all modules whose bytecode is in the program."""
-    if "__compiled__" not in globals():
+    if not program.is_compiled():
         return
-    folder = os.path.dirname(sys.executable)
+    folder = program.folder()
     try:
         with open(os.path.join(folder, INDEX), "rb") as file:
             index = marshal.load(file)

@@ -15,6 +15,8 @@ from importlib.machinery import ExtensionFileLoader, ModuleSpec
 from types import ModuleType
 from typing import NamedTuple
 
+from nativecgi.frozen import program
+
 _SUFFIX = ".so"
 # Of a compressed copy of such a file, behind its own (packing.py).
 PACKED = ".zlib"
@@ -22,10 +24,10 @@ PACKED = ".zlib"
 
 def set_aside() -> None:
     """Keep the extension modules beside the program that it has not imported."""
-    if "__compiled__" not in globals():
+    if not (folder := program.folder()):
         return
     modules, libraries = {}, {}
-    for path, name in _shared_objects(os.path.dirname(sys.executable)):
+    for path, name in _shared_objects(folder):
         if name not in sys.modules:
             # A library may be named as a module would be; both is then possible.
             content = libraries[os.path.basename(path)] = _kept(path)

@@ -14,6 +14,7 @@ from contextlib import contextmanager, suppress
 from importlib import import_module
 from typing import Any
 
+from nativecgi.frozen import program
 from nativecgi.frozen.bytecode import CODE, INDEX
 
 # In place of a path's slashes, so that it is not in one piece (datafiles.h).
@@ -22,9 +23,9 @@ _SLASH = "\1"
 
 def keep_data() -> None:
     """Keep the files beside the program, but for itself and its libraries."""
-    if "__compiled__" not in globals():
+    if not (folder := program.folder()):
         return
-    kept = Kept(os.path.dirname(sys.executable), os.readlink("/proc/self/exe"))
+    kept = Kept(folder, os.readlink("/proc/self/exe"))
     if kept.contents:
         install(kept)
 

@@ -33,17 +33,17 @@ _READ = 0.1
 
 
 class ClosedError(Exception):
-    """The client has gone."""
+    """The client has disconnected."""
 
 
 class TooLongError(Exception):
-    """The client has sent a message of more than a mebibyte."""
+    """The client has sent a message of more than one mebibyte."""
 
 
 class Connection(ABC, Generic[Message]):
     """A connection to a client, in the style of the library `websockets`.
 
-    `async for message in websocket` ends when the client has gone.
+    `async for message in websocket` ends when the client disconnects.
     """
 
     def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -53,13 +53,13 @@ class Connection(ABC, Generic[Message]):
 
     @abstractmethod
     async def recv(self) -> Message:
-        """The next message; raises ClosedError where there is none any more."""
+        """The next message; raises ClosedError when the client has disconnected."""
 
     @abstractmethod
     async def send(self, message: Message) -> None:
-        """Send a message, and wait until there is room for more: a slow client holds us up.
+        """Send a message, and wait until there is room for more: a slow client delays the session.
 
-        Raises ClosedError where the client has gone.
+        Raises ClosedError if the client has disconnected.
         """
 
     async def __aiter__(self) -> AsyncIterator[Message]:
@@ -79,14 +79,14 @@ class Connection(ABC, Generic[Message]):
 class WebSocket(Connection[str]):
     """A connection whose messages are text.
 
-    websocketd makes a message of each line: a text that has line breaks is as many messages for
-    who receives it, whichever way it goes.
+    websocketd takes each line for a message: a text with line breaks arrives as several messages,
+    in both directions.
     """
 
     async def recv(self) -> str:
-        """The next message; raises ClosedError where there is none any more.
+        """The next message; raises ClosedError when the client has disconnected.
 
-        Raises TooLongError where it has more than a mebibyte, and from then on.
+        Raises TooLongError, from then on always, if a message has more than one mebibyte.
         """
         try:
             line = await self._reader.readline()
@@ -107,11 +107,11 @@ class WebSocket(Connection[str]):
 class BinaryWebSocket(Connection[bytes]):
     """A connection whose messages are bytes, under `websocketd --binary`.
 
-    It does not keep the messages' boundaries: what is received may be parts of them, or several.
+    The boundaries between messages are lost: what is received may be parts of messages, or several.
     """
 
     async def recv(self) -> bytes:
-        """The next bytes; raises ClosedError where there are none any more."""
+        """The next bytes; raises ClosedError when the client has disconnected."""
         data = await self._reader.read(_CHUNK)
         if not data:
             raise ClosedError("the client has gone")
@@ -128,7 +128,7 @@ BinarySession = Callable[[Request, BinaryWebSocket], Awaitable[None]]
 
 
 def upgrade_required(_request: Request) -> Response:
-    """What a program for WebSockets answers to a plain request: 426."""
+    """The answer of a program for WebSockets to a plain request: 426."""
     return error(426, "This is a WebSocket: run the program under websocketd.")
 
 

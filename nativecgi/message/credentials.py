@@ -6,14 +6,14 @@ from msgspec import Struct
 
 
 class BasicCredentials(Struct, frozen=True):
-    """What a client says to be its user's name and password."""
+    """The name and password that a client claims to have."""
 
     username: str
     password: str
 
 
 def parse_basic(field: str) -> BasicCredentials | None:
-    """The credentials of an Authorization field; None where it has none of this scheme."""
+    """The credentials in an Authorization field, or None if it has none of this scheme."""
     scheme, _space, token = field.strip().partition(" ")
     if scheme.lower() != "basic":
         return None

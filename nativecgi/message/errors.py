@@ -4,7 +4,7 @@ from collections.abc import Iterable, Mapping
 
 
 def require_status(status: int) -> None:
-    """Raise TypeError or ValueError where it is not the status code of an answer."""
+    """Raise TypeError or ValueError if it is not the status code of an answer."""
     if not isinstance(status, int):
         raise TypeError(f"a status is an int, not {type(status).__name__}")
     # A server takes 1xx for itself, and a program's status has three digits (RFC 3875 6.3.3).
@@ -13,11 +13,12 @@ def require_status(status: int) -> None:
 
 
 class HTTPError(Exception):
-    """Raised anywhere under a handler, becomes the answer: `status`, and `message` as text.
+    """An exception that becomes the answer if it is raised anywhere below a handler.
 
-    `message` is shown to the client; without one, the status's own phrase is.
+    The answer has the status `status`, and `message` as its text. Without a message, it has the
+    status's phrase.
 
-    Raises TypeError or ValueError where `status` is not one that a program can answer with.
+    Raises TypeError or ValueError if a program cannot answer with `status`.
     """
 
     def __init__(
@@ -34,9 +35,9 @@ class HTTPError(Exception):
 
 
 class IncompleteBodyError(HTTPError, OSError):
-    """The client has gone before its request was complete: 400.
+    """The client disconnected before its request was complete: 400.
 
-    It is an OSError too, by which web frameworks know that a client has gone.
+    It is also an OSError, by which web frameworks recognise that a client has disconnected.
     """
 
     def __init__(self) -> None:

@@ -10,7 +10,7 @@ from nativecgi.message.response import Response, stream
 
 
 class Event(Struct, frozen=True):
-    """One event: its data, a name other than "message", an id to go on from after a break."""
+    """One event: its data, a name other than "message", and an id to resume from."""
 
     data: str
     name: str = ""
@@ -21,13 +21,13 @@ class Event(Struct, frozen=True):
 def event_stream(events: Iterable[Event | str], headers: HeaderFields = ()) -> Response:
     """Send events as they come; a str is the data of one.
 
-    A browser comes back when the stream ends, with the last event's id in the field
-    Last-Event-ID. So let it end after a while, a process need not stay for hours; and answer
-    204 (`no_content`) to stop it.
+    A browser reconnects when the stream ends, with the last event's id in the field Last-Event-ID.
+    So let it end after a while, because a process should not stay for hours; answer 204
+    (`no_content`) to stop the browser.
 
-    `events` is closed when the client goes, so that a generator can tell by its `finally`.
+    `events` is closed when the client disconnects: a generator's `finally` runs.
 
-    Raises ValueError, when it is sent, where a name or id has a line break or `retry` is negative.
+    When it is sent, raises ValueError if a name or id has a line break, or if `retry` is negative.
     """
     fields = [("Cache-Control", "no-store"), *pairs(headers)]
     return stream(_pieces(events), "text/event-stream; charset=utf-8", headers=fields)

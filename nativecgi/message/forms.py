@@ -21,7 +21,7 @@ _IN_MEMORY = 64 * 1024  # bytes of an upload; a longer one goes to a temporary f
 
 
 class Upload(Struct, eq=False):
-    """A file that came with a form. Its name and its type are what the client says they are."""
+    """A file that was sent with a form. Its name and type are what the client says."""
 
     # Without folders; empty where the form's user chose no file.
     filename: str
@@ -37,16 +37,16 @@ class Upload(Struct, eq=False):
 
 
 class Form(MultiDict[str | Upload]):
-    """A form's fields by name: str for text, Upload for a file.
+    """The fields of a form by name: str for text, Upload for a file.
 
-    `texts` and `files` have the ones and the others alone, for whoever knows which to expect.
+    `texts` and `files` have only the one kind or the other.
     """
 
     __slots__ = ()
 
     @property
     def texts(self) -> MultiDict[str]:
-        """The fields of text."""
+        """The text fields."""
         return MultiDict((name, value) for name, value in self.pairs() if isinstance(value, str))
 
     @property
@@ -56,12 +56,12 @@ class Form(MultiDict[str | Upload]):
 
 
 def read_form(content_type: str, body: BinaryIO, length: int | None, limits: Limits) -> Form:
-    """Read a form's fields from a body; there are none in an empty one.
+    """Read a form's fields from a body; an empty body has none.
 
-    Text is UTF-8; what is not is kept as os.fsdecode keeps it, and `os.fsencode` gives the bytes.
+    Text is UTF-8. Other bytes are kept in the way of os.fsdecode: `os.fsencode` gives them back.
 
-    Raises HTTPError: 400 where the body is malformed, 413 where it is over a limit, 415 where it
-    is of another media type.
+    Raises HTTPError: 400 if the body is malformed, 413 if it exceeds a limit, 415 if it has another
+    media type.
     """
     if length == 0:
         return Form()
@@ -79,12 +79,12 @@ def read_form(content_type: str, body: BinaryIO, length: int | None, limits: Lim
 
 
 def prepare_forms() -> None:
-    """Import what reads multipart forms: more than most programs need, so it is done late."""
+    """Import what reads multipart forms. Most programs do not, so this is late."""
     import multipart  # noqa: F401
 
 
 def temporary_file() -> BinaryIO:
-    """A file without a name: in memory while it is short, and gone when nobody holds it."""
+    """A file without a name: in memory while it is short, and gone when nothing refers to it."""
     return cast(BinaryIO, _spooled()(_IN_MEMORY))
 
 

@@ -57,7 +57,7 @@ class Headers(Mapping[str, str]):
 
 
 def pairs(fields: HeaderFields) -> list[tuple[str, str]]:
-    """A response's fields as a list of its own."""
+    """A response's fields as a new list of pairs."""
     if type(fields) is list:  # most are; the other questions take longer
         return fields.copy()
     if isinstance(fields, tuple) and fields and isinstance(fields[0], str):
@@ -66,7 +66,7 @@ def pairs(fields: HeaderFields) -> list[tuple[str, str]]:
 
 
 def lower_name(name: str) -> str:
-    """A field's name in lower case; raises ValueError where it is no token (RFC 9110 5.1)."""
+    """A field's name in lower case; raises ValueError if it is not a token (RFC 9110 5.1)."""
     if known := _LOWER.get(name):
         return known
     is_plain = name.isascii() and name.replace("-", "").isalnum()

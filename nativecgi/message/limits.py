@@ -9,9 +9,9 @@ _KIB, _MIB = 1024, 1024 * 1024
 
 
 class Limits(Struct, frozen=True, kw_only=True):
-    """Limits on a request: the program's, which `run` takes, as the server's variables change them.
+    """The limits on a request: a program passes its own to `run`.
 
-    Each has a variable of the server's environment that comes before it: NATIVECGI_MAX_BODY,
+    Each limit has a variable that overrides it in the server's environment: NATIVECGI_MAX_BODY,
     NATIVECGI_MAX_FORM, and so on.
     """
 
@@ -32,9 +32,9 @@ DEFAULT_LIMITS = Limits()
 
 
 def in_force(limits: Limits | None, env: Mapping[str, str]) -> Limits:
-    """The program's limits, or the defaults, and the server's where `env` has some.
+    """The program's limits, or the defaults, with those that `env` overrides.
 
-    Raises ValueError where a variable is no number.
+    Raises ValueError if a variable is not a number.
     """
     changes = {
         name: number

@@ -7,7 +7,10 @@ Value = TypeVar("Value")
 
 
 class MultiDict(Mapping[str, Value]):
-    """Read-only; iterates over names in order of appearance, a name's first value is its value."""
+    """A read-only mapping from names to values, in which a name may have several values.
+
+    It iterates over names in order of appearance, and a name gives its first value.
+    """
 
     __slots__ = ("_lists",)
 
@@ -41,11 +44,13 @@ class MultiDict(Mapping[str, Value]):
         return f"{type(self).__name__}({self._lists})"
 
     def getlist(self, name: str) -> list[Value]:
-        """All values of a name, in order; none where it does not occur."""
+        """All values of a name, in order; an empty list if the name does not occur."""
         return list(self._lists.get(name, ()))
 
     def pairs(self) -> Iterator[tuple[str, Value]]:
-        """Every name and value, repeated names too: name by name, each one's values in order."""
+        """All names and values, including repeated names: name by name, with each one's values in
+        order.
+        """
         for name, values in self._lists.items():
             for value in values:
                 yield name, value

@@ -30,10 +30,10 @@ _QUERY = "%/?:@!$&'()*+,;=~[]"
 
 
 class Request(msgspec.Struct, dict=True, eq=False):
-    """A request: the meta-variables that the server set (RFC 3875 4.1) and a body.
+    """A request: the meta-variables that the server has set (RFC 3875 4.1), and a body.
 
-    All else is read from these two when it is asked for. Text that is not UTF-8 is kept as
-    os.fsdecode keeps it: os.fsencode gives its bytes.
+    Everything else is derived from these two when it is asked for. Text that is not UTF-8 is kept
+    in the way of os.fsdecode: os.fsencode gives its bytes.
     """
 
     env: Mapping[str, str]
@@ -46,32 +46,32 @@ class Request(msgspec.Struct, dict=True, eq=False):
     def method(self) -> str:
         """The request method, such as GET.
 
-        HEAD reads as GET: the answer to both is the same, but for the body, which is left out
-        on the way (RFC 9110 9.3.2). `env["REQUEST_METHOD"]` tells them apart.
+        HEAD reads as GET, because the answers are the same except for the body, which is not sent
+        (RFC 9110 9.3.2). `env["REQUEST_METHOD"]` has the original.
         """
         method = self.env.get("REQUEST_METHOD") or "GET"
         return "GET" if method == "HEAD" else method
 
     @property
     def path(self) -> str:
-        """The path behind the program's own, decoded by the server: /a/b, or empty.
+        """The path after the program's name, decoded by the server: /a/b, or empty.
 
-        Whether an encoded slash is refused, decoded or kept, and whether empty segments are,
-        is the server's choice.
+        Servers differ in whether they refuse, decode or keep an encoded slash, and in whether they
+        keep empty segments.
         """
         return self.env.get("PATH_INFO", "")
 
     @property
     def parts(self) -> list[str]:
-        """The path's segments that are not empty: ["a", "b"] for /a/b, [] for / and for none.
+        """The non-empty segments of the path: ["a", "b"] for /a/b, [] for / and for no path.
 
-        A segment can be ".." where the server lets it through: it is no safe name for a file.
+        A segment can be ".." if the server lets it through, so never use one as a file name.
         """
         return [part for part in self.path.split("/") if part]
 
     @cached_property
     def query(self) -> MultiDict[str]:
-        """The query string's names and values; empty values are kept."""
+        """The names and values in the query string; empty values are kept."""
         text = self.env.get("QUERY_STRING", "")
         return MultiDict(parse_urlencoded(text.encode("utf-8", "surrogateescape")))
 
@@ -82,21 +82,21 @@ class Request(msgspec.Struct, dict=True, eq=False):
 
     @cached_property
     def cookies(self) -> MultiDict[str]:
-        """The cookies; the first of a name is the one set for the most specific path."""
+        """The cookies; of two with one name, the one for the most specific path comes first."""
         return parse_cookies(self.env.get("HTTP_COOKIE", ""))
 
     @property
     def basic_credentials(self) -> BasicCredentials | None:
-        """The name and password that the client gives (HTTP Basic); None where it gives none.
+        """The name and password that the client sends (HTTP Basic), or None.
 
-        Nobody has checked them. Apache passes them on with `CGIPassAuth On` only.
+        Nothing has verified them. Apache passes them on only with `CGIPassAuth On`.
         """
         return parse_basic(self.env.get("HTTP_AUTHORIZATION", ""))
 
     def accepts(self, *media_types: str) -> str | None:
-        """The one of these that the client prefers (RFC 9110 12.5.1), the first of equals.
+        """The media type that the client prefers (RFC 9110 12.5.1), the first of equals.
 
-        None where it wants none of them: answer 406 then, or what you have.
+        None if it accepts none of them: answer 406 then, or send what you have.
         """
         return best_match(self.env.get("HTTP_ACCEPT", ""), media_types)
 
@@ -107,13 +107,13 @@ class Request(msgspec.Struct, dict=True, eq=False):
 
     @property
     def scheme(self) -> str:
-        """https or http: that of the connection to the server."""
+        """https or http: the scheme of the connection to the server."""
         https = self.env.get("HTTPS", "").lower() in ("on", "1")
         return "https" if https else self.env.get("REQUEST_SCHEME") or "http"
 
     @property
     def host(self) -> str:
-        """The Host field, or the server's own name, with the port where it is not the usual.
+        """The Host field, or the server's name, with the port if it is not the default.
 
         A client may send any name that the server does not refuse.
         """
@@ -126,7 +126,7 @@ class Request(msgspec.Struct, dict=True, eq=False):
 
     @property
     def url(self) -> str:
-        """The whole address, percent-encoded."""
+        """The full address, percent-encoded."""
         path = quote(self.script_name + self.path, safe="/:@!$&'()*+,;=~", errors="surrogateescape")
         query = quote(self.env.get("QUERY_STRING", ""), safe=_QUERY, errors="surrogateescape")
         return f"{self.scheme}://{self.host}{path}" + (f"?{query}" if query else "")
@@ -138,32 +138,32 @@ class Request(msgspec.Struct, dict=True, eq=False):
 
     @property
     def remote_user(self) -> str | None:
-        """Who the server found the client to be, where it asked."""
+        """The user whom the server has authenticated, if it has."""
         return self.env.get("REMOTE_USER") or None
 
     @property
     def content_type(self) -> str:
-        """The body's media type with its parameters, or empty."""
+        """The media type of the body with its parameters, or empty."""
         return self.env.get("CONTENT_TYPE", "")
 
     @property
     def content_length(self) -> int | None:
-        """The body's length in bytes: 0 where there is none, None where the server cannot tell.
+        """The length of the body in bytes: 0 without a body, None if the server does not know it.
 
-        Raises HTTPError (400) where the client's is no number (RFC 3875 4.1.2).
+        Raises HTTPError (400) if the client's value is not a number (RFC 3875 4.1.2).
         """
         return content_length(self.env)
 
     @cached_property
     def limits(self) -> Limits:
-        """The limits in force: the program's own, less what the server's environment changes."""
+        """The limits in force: the program's, with what the server's environment overrides."""
         return in_force(self.program_limits, self.env)
 
     def read(self) -> bytes:
-        """The rest of the body; later calls give the same.
+        """The rest of the body; later calls return the same.
 
-        Raises HTTPError: 413 where it is longer than `limits.max_body`, 400 where it ends
-        before it should. Raises ValueError where `form` has read it: it is not kept twice.
+        Raises HTTPError: 413 if it is longer than `limits.max_body`, 400 if it ends too early.
+        Raises ValueError after `form`, because the body is not kept twice.
         """
         data: bytes | None = self.__dict__.get("_read")
         if data is None:
@@ -182,10 +182,10 @@ class Request(msgspec.Struct, dict=True, eq=False):
     def json(self, type: type[T]) -> T: ...
 
     def json(self, type: Any = Any) -> Any:
-        """The body, read as JSON into `type`: a msgspec Struct or any other type it knows.
+        """The body, decoded as JSON into `type`: a msgspec Struct, or any other type that msgspec
+        supports.
 
-        Raises HTTPError: 400 where it is not JSON, 422 where it is of another shape, 413 as
-        `read` does.
+        Raises HTTPError: 400 if it is not JSON, 422 if it has another shape, 413 like `read`.
         """
         try:
             return decoder(type).decode(self.read())
@@ -195,12 +195,12 @@ class Request(msgspec.Struct, dict=True, eq=False):
             raise HTTPError(400, str(error)) from error
 
     def form(self) -> Form:
-        """The body, read as a form: urlencoded or multipart, the latter with uploads.
+        """The body, decoded as a form: urlencoded, or multipart with uploads.
 
-        It is read once; later calls give the same. `read` has to come before it, if at all.
+        It is read once; later calls return the same. Call `read` before it, if at all.
 
-        Raises HTTPError: 400 where it is malformed, 413 where it is over one of `limits`, 415
-        where it is of another media type.
+        Raises HTTPError: 400 if the body is malformed, 413 if it exceeds one of `limits`, 415 if it
+        has another media type.
         """
         return self._form
 

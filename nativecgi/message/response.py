@@ -26,10 +26,10 @@ Body = bytes | str | Iterable[bytes | str] | BinaryIO
 class Response(msgspec.Struct, eq=False):
     """What to send: a body, a status code and header fields.
 
-    Content-Length is set on the way where the length is known. Content-Type is text/plain for a
-    body of str, and application/octet-stream for any other, unless `headers` has another.
+    Content-Length is set if the length is known. Content-Type is text/plain for a body of str, and
+    application/octet-stream for any other body, unless `headers` has one.
 
-    A body of pieces or a file is closed after use, where it has a method `close`.
+    A body of pieces, or a file, is closed after use if it has a method `close`.
     """
 
     body: Body = b""
@@ -46,12 +46,12 @@ def text(body: str, status: int = 200, headers: HeaderFields = ()) -> Response:
 
 
 def html(body: str, status: int = 200, headers: HeaderFields = ()) -> Response:
-    """A page; whatever comes from outside has to be escaped by the caller (html.escape)."""
+    """An HTML page. The caller has to escape what comes from outside (html.escape)."""
     return _typed("text/html; charset=utf-8", body, status, headers)
 
 
 def json(value: Any, status: int = 200, headers: HeaderFields = ()) -> Response:
-    """A value that msgspec can write as JSON: Structs, dicts, lists, datetimes, ..."""
+    """A value that msgspec can encode as JSON: Structs, dicts, lists, datetimes, ..."""
     try:
         body = msgspec.json.encode(value)
     except UnicodeEncodeError:  # bytes of a request that are no UTF-8 were kept as surrogates
@@ -65,46 +65,46 @@ def stream(
     status: int = 200,
     headers: HeaderFields = (),
 ) -> Response:
-    """A body that is sent piece by piece, each as soon as `pieces` gives it.
+    """A body that is sent piece by piece, each as soon as `pieces` yields it.
 
-    The header goes out with the first piece, so that a failure before it is still a 500. One
-    after it ends the program with the answer incomplete: give a Content-Length in `headers`
-    where you know it, since a client cannot tell otherwise.
+    The header is sent with the first piece, so a failure before it is still a 500. A failure after
+    it ends the program with the answer incomplete. The client can only notice that with a
+    Content-Length: pass one in `headers` if you know it.
 
-    Whatever the body of the request is wanted for has to be read before this is returned.
+    Read everything that you need from the request's body before you return this.
     """
     return _typed(content_type, pieces, status, headers)
 
 
 def redirect(location: str, status: int = 302, headers: HeaderFields = ()) -> Response:
-    """Send the client elsewhere: 302 for now, 301 for good, 303 to look at a result."""
+    """Redirect the client: 302 for now, 301 permanently, 303 to the result of a form."""
     return Response(b"", status, [("Location", _uri(location)), *pairs(headers)])
 
 
 def local_redirect(path: str) -> Response:
     """Have the server answer with what it has at `path`, which may end in a query string.
 
-    The client does not see it (RFC 3875 6.2.2); the new request is a GET. nginx sends the client
-    there instead, and lighttpd has to be allowed to (cgi.local-redir). A path that begins with
-    two slashes is refused: it would be another server's.
+    The client does not notice (RFC 3875 6.2.2); the new request is a GET. nginx redirects the
+    client instead, and lighttpd needs a setting (cgi.local-redir). A path that begins with two
+    slashes is refused, because it would be another server's.
     """
     return Response(b"", 200, [("Location", _uri(path))])
 
 
 def no_content(headers: HeaderFields = ()) -> Response:
-    """Done, and nothing to show for it: 204."""
+    """Success without a body: 204."""
     return Response(b"", 204, headers)
 
 
 def unauthorized(realm: str, message: str = "", headers: HeaderFields = ()) -> Response:
-    """Ask for a name and password (HTTP Basic); `realm` tells the user what for: 401."""
+    """Ask for a name and password (HTTP Basic): 401. `realm` tells the user for what."""
     quoted = realm.replace("\\", "\\\\").replace('"', '\\"')
     challenge = f'Basic realm="{quoted}", charset="UTF-8"'
     return error(401, message, [("WWW-Authenticate", challenge), *pairs(headers)])
 
 
 def not_found(message: str = "", headers: HeaderFields = ()) -> Response:
-    """There is nothing at that path: 404."""
+    """There is nothing at this path: 404."""
     return error(404, message, headers)
 
 
@@ -114,14 +114,14 @@ def bad_request(message: str = "", headers: HeaderFields = ()) -> Response:
 
 
 def method_not_allowed(*methods: str, headers: HeaderFields = ()) -> Response:
-    """The path exists, but only for these methods: 405. GET brings HEAD with it."""
+    """The path exists, but only for these methods: 405. GET implies HEAD."""
     if "GET" in methods and "HEAD" not in methods:
         methods = (*methods, "HEAD")
     return error(405, headers=[("Allow", ", ".join(methods)), *pairs(headers)])
 
 
 def error(status: int, message: str = "", headers: HeaderFields = ()) -> Response:
-    """An answer that says what went wrong as plain text: `message`, or the status's phrase."""
+    """An answer that says what went wrong, as plain text: `message`, or the status's phrase."""
     return text((message or phrase(status)) + "\n", status, headers)
 
 
@@ -131,9 +131,9 @@ def refusal(failure: HTTPError) -> Response:
 
 
 def phrase(status: int) -> str:
-    """What a status code is called; its number's class where it is not a registered one.
+    """The phrase of a status code; for an unregistered code, that of its class.
 
-    Raises ValueError where it is not the status of an answer.
+    Raises ValueError if it is not the status of an answer.
     """
     if (known := _PHRASES.get(status)) is not None:
         return known
@@ -142,9 +142,9 @@ def phrase(status: int) -> str:
 
 
 def answered(handler: Handler, request: Request) -> Response:
-    """The handler's answer, be it returned or raised as an HTTPError, by a group of tasks as well.
+    """The handler's answer, whether it is returned or raised as an HTTPError, also in a task group.
 
-    Raises TypeError where the handler returns something else.
+    Raises TypeError if the handler returns something else.
     """
     try:
         response = handler(request)

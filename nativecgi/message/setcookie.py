@@ -33,14 +33,14 @@ def set_cookie(
 ) -> tuple[str, str]:
     """A field that sets a cookie: `text("Hello", headers=[set_cookie(request, "seen", "1")])`.
 
-    It lasts for `max_age` seconds, or without that until the browser is closed. Scripts of the
-    page do not see it (`http_only`), and other sites' forms and scripts do not send it
-    (`same_site`). Where `secure` is None, it is for https alone if the request came by https, or
-    if its name begins with __Host- or __Secure-.
+    The cookie lasts for `max_age` seconds, or, without that, until the browser is closed. Scripts
+    in the page cannot read it (`http_only`), and forms and scripts of other sites do not send it
+    (`same_site`). If `secure` is None, the cookie is only for https if the request came over https,
+    or if its name begins with __Host- or __Secure-.
 
-    Raises ValueError where a value has characters that a cookie cannot have: encode those first
-    (urllib.parse.quote); and for what every browser refuses, such as a path for a name that
-    begins with __Host-.
+    Raises ValueError if a value has characters that a cookie cannot have: encode those first
+    (urllib.parse.quote). Also raises it for what every browser refuses, such as a path for a name
+    that begins with __Host-.
     """
     lower_name(name)
     if not _VALUE.fullmatch(value):
@@ -83,7 +83,7 @@ def delete_cookie(
     secure: bool | None = None,
     same_site: Literal["Lax", "Strict", "None"] = "Lax",
 ) -> tuple[str, str]:
-    """A field that makes the browser forget a cookie, which was set with the same of these."""
+    """A field that makes the browser forget a cookie; pass what it was set with."""
     return set_cookie(
         request,
         name,

@@ -15,9 +15,10 @@ def cors(
     allow_methods: tuple[str, ...] = _METHODS,
     allow_headers: tuple[str, ...] = ("Content-Type",),
 ) -> Handler:
-    """Let scripts of other sites read what `handler` answers: of one origin, or ("*") of all.
+    """Let scripts of other sites read the answers of `handler`: those of one origin, or of all
+    ("*").
 
-    Answers a browser's preflight requests itself. Credentials are never allowed.
+    Browsers' preflight requests are answered here. Credentials are never allowed.
     """
     origin = [(_ORIGIN, allow_origin)]
     if allow_origin != "*":

@@ -14,16 +14,16 @@ _NODE = re.compile(r"(?:\[([^\]]*)\]|([^:]*))(?::[0-9]{1,5})?")
 def behind_proxy(handler: Handler, hops: int = 1) -> Handler:
     """Take a request's scheme, host and client from what `hops` proxies have added.
 
-    They are in the fields X-Forwarded-Proto, X-Forwarded-Host and X-Forwarded-For, to each of
-    which a proxy adds what it saw, behind what it was sent. So the last `hops` values are the
-    proxies' own, and all before them the client's, who may write what it likes. Use this only
-    where every request comes through that many proxies, each of which adds to all three, in one
-    line, or replaces them where it is the only one; and put it around all other middleware.
+    Proxies add what they saw to the fields X-Forwarded-Proto, X-Forwarded-Host and X-Forwarded-For,
+    after what they were sent. So the last `hops` values come from the proxies, and all values
+    before them from the client, which can send anything. Use this only if every request comes
+    through that many proxies, and if each of them adds to all three fields, in one line, or, if it
+    is the only one, replaces them. Put it around all other middleware.
 
-    A port behind the client's address is left out. Where a proxy says that it does not know the
-    address, or hides it ("unknown"), nobody does: `remote_addr` is empty, and not the proxy's.
+    A port after the client's address is removed. If a proxy does not know the address, or hides it
+    ("unknown"), `remote_addr` is empty, and not the proxy's.
 
-    Raises ValueError where `hops` is less than 1.
+    Raises ValueError if `hops` is less than 1.
     """
     from ipaddress import ip_address  # not in programs that no proxy stands before
 

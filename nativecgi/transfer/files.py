@@ -40,16 +40,17 @@ def file(
 ) -> Response:
     """A regular file, which is not read into memory.
 
-    The answer has the type that its name suggests, an ETag and its time of last change; so it
-    answers conditional requests and those for a single range of bytes, too. With `root`, `path`
-    is one below that folder, may come from a client, and does not lead out of it, not by a
-    symbolic link either. `download` is the name under which a browser is to save it.
+    The answer has a Content-Type that depends on the file's name, an ETag and Last-Modified, so
+    conditional requests, and requests for a single range of bytes, are answered too. With `root`,
+    `path` is below that folder; it may come from a client, because it cannot lead out of the
+    folder, not even through a symbolic link. `download` is the name under which a browser saves the
+    file.
 
-    A file that does not know its length, such as those in /proc and /sys, is sent to its end, and
-    has none of these fields.
+    A file that does not know its length, such as those in /proc and /sys, is sent to its end
+    without these fields.
 
-    Raises HTTPError (404) where there is no such regular file, or where it may not be read, and
-    OSError where the machine is at fault.
+    Raises HTTPError (404) if there is no such regular file or if it cannot be read, and OSError if
+    the machine is at fault.
     """
     given = pairs(headers)
     names = {lower_name(name) for name, _value in given}

@@ -161,13 +161,17 @@ def is_current(
     compiled: Compiled, app: App, work: Path, wanted: Wanted, packages: Environment
 ) -> bool:
     """Whether it is what a compilation would make now; names nobody asks for do no harm."""
-    options = _options(
-        app,
-        work,
-        packages,
-        Rehearsed(compiled.modules, seen=compiled.seen),
-        names=compiled.has_names,
-        compile_all=wanted.compile_all,
+    options = (
+        fast_options()
+        if wanted.fast
+        else _options(
+            app,
+            work,
+            packages,
+            Rehearsed(compiled.modules, seen=compiled.seen),
+            names=compiled.has_names,
+            compile_all=wanted.compile_all,
+        )
     )
     return (
         (compiled.app, compiled.tools, compiled.environment, compiled.options)
@@ -177,6 +181,11 @@ def is_current(
         and all(str(file) in compiled.sources for file in own_files(app, compiled.seen))
         and not sources.changed(compiled.sources)
     )
+
+
+def fast_options() -> list[str]:
+    """What stands in place of these for an app that is not compiled (gather.py)."""
+    return ["--fast", hashed(Path(__file__).with_name("gather.py").read_bytes())]
 
 
 def tools_hash() -> str:

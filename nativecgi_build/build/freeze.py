@@ -38,6 +38,7 @@ def freeze(
     seed: str | None = None,
     native: bool = False,
     seconds: float = SECONDS,
+    preload: Path | None = None,
 ) -> None:
     """Freeze a command that runs in `folder`.
 
@@ -57,6 +58,8 @@ def freeze(
         freezer += ["--seed-file", "/dev/stdin"]  # arguments are everybody's to read
     if native:
         freezer.append("--native")
+    if preload is not None:
+        freezer += ["--env", f"LD_PRELOAD={preload}"]
     result = subprocess.run(
         [*freezer, "--", *command],
         cwd=forget or folder,
@@ -137,5 +140,5 @@ def freezer_hash() -> str:
     """The digest of all that has a say in how a program is frozen."""
     own = Path(__file__).resolve().parent
     files = [*sorted((own.parent / "freezer").glob("*.[pS]*")), Path(__file__)]
-    files += [own / "packing.py", own / "pipeline.py", own.parent / "explain.py"]
+    files += [own / "packing.py", own / "pipeline.py", own / "gather.py", own.parent / "explain.py"]
     return hashed(b"".join(path.read_bytes() for path in files) + repr(SCRIPT_TRIAL).encode())

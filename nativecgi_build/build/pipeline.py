@@ -15,6 +15,7 @@ from nativecgi_build.build.app import SCRIPT_TRIAL, TRIAL, App, copy_script, own
 from nativecgi_build.build.compile import compile_app, is_current
 from nativecgi_build.build.errors import BuildError
 from nativecgi_build.build.freeze import freeze, freezer_hash, neutral_copy, same_copy, seed_of
+from nativecgi_build.build.gather import LIBRARY, command, folder_of, gather
 from nativecgi_build.build.packing import LIST, pack
 from nativecgi_build.build.placing import place_file, place_folder
 from nativecgi_build.build.records import (
@@ -35,15 +36,19 @@ from nativecgi_build.sources import Digests
 
 ATTEMPTS = 3  # at compiling what somebody is writing
 COMPILED = "compiled.json"  # the record of a compilation, in an app's folder
+FAST = "fast"  # the folder in an app's folder of what is not compiled
 MAP = "memory.map"  # the freezer's, there as well
 DONE, FAILED = "done", "failed"
 
 
 def build(app: App, wanted: Wanted, *, jobs: int, report: Callable[[str], None]) -> Built:
     """Bring one app up to date; raises BuildError with its own traceback or reason."""
-    work = wanted.settings.work(app.name, app.origin)
-    with _locked(work):
-        built = _build(app, work, wanted, jobs, report)
+    folder = wanted.settings.work(app.name, app.origin)
+    with _locked(folder):
+        work = folder / FAST if wanted.fast else folder
+        work.mkdir(exist_ok=True)
+        packages = _environment(app, folder, report)
+        built = _build(app, work, wanted, packages, jobs, report)
         report(DONE)
         if wanted.debug is not None:
             side_file = _side_file(app, work)
@@ -65,12 +70,18 @@ def _locked(work: Path) -> Iterator[None]:
         yield
 
 
-def _build(app: App, work: Path, wanted: Wanted, jobs: int, report: Callable[[str], None]) -> Built:
+def _build(
+    app: App,
+    work: Path,
+    wanted: Wanted,
+    packages: Environment,
+    jobs: int,
+    report: Callable[[str], None],
+) -> Built:
     record = work / COMPILED
     compiled = read_record(record, Compiled)
     if app.is_foreign:
         copy_script(app, work, compiled.seen if compiled else None)
-    packages = _environment(app, work, report)
     is_kept = compiled is not None and is_current(compiled, app, work, wanted, packages)
     if compiled is None or not is_kept or (wanted.freeze and sources.changed(compiled.read)):
         kept = compiled if is_kept else None
@@ -82,7 +93,10 @@ def _build(app: App, work: Path, wanted: Wanted, jobs: int, report: Callable[[st
     compilation = [compiled.sources, compiled.tools, compiled.environment, compiled.options]
     compilation += [compiled.trial, compiled.read]
     made_from = hashed(msgspec.json.encode([compilation, freezer_hash(), seed, wanted.native]))
-    program = work / f"{app.main(work).name.removesuffix('.py')}.dist" / program_name(app)
+    if wanted.fast:
+        program = folder_of(app, work) / program_name(app)
+    else:
+        program = work / f"{app.main(work).name.removesuffix('.py')}.dist" / program_name(app)
     frozen, side_file = work / f"{app.name}.frozen", _side_file(app, work)
     result, made = (frozen, (frozen, side_file)) if wanted.freeze else (program, (program,))
     # A script with a warm-up may be asked for a page of it.
@@ -104,8 +118,9 @@ def _build(app: App, work: Path, wanted: Wanted, jobs: int, report: Callable[[st
             )
             with copied as copy:
                 pack(copy.parent, work / LIST)
+                library = copy.with_name(LIBRARY) if wanted.fast else None
                 freeze(
-                    [str(copy)],
+                    command(app, copy.parent) if wanted.fast else [str(copy)],
                     frozen,
                     hint=app.hint,
                     trial=trial,
@@ -115,6 +130,7 @@ def _build(app: App, work: Path, wanted: Wanted, jobs: int, report: Callable[[st
                     seed=seed,
                     native=wanted.native,
                     seconds=wanted.seconds,
+                    preload=library if library and library.exists() else None,
                 )
                 parts = contributors(work / MAP, copy.parent, frozen.stat().st_size)
                 libraries = baseline.recorded(_libraries(work / MAP, copy.parent))
@@ -170,9 +186,13 @@ def _renewed(
         if kept is not None and again == (kept.modules, kept.seen):
             compiled = msgspec.structs.replace(kept, trial=rehearsed.trial)
         else:
-            report("compiling")
             (work / COMPILED).unlink(missing_ok=True)  # what it speaks of is about to change
-            compiled = compile_app(app, work, wanted, packages, jobs, rehearsed)
+            if wanted.fast:
+                report("gathering")
+                compiled = gather(app, work, packages, rehearsed)
+            else:
+                report("compiling")
+                compiled = compile_app(app, work, wanted, packages, jobs, rehearsed)
         compiled.read = baseline.recorded({*rehearsed.read} - compiled.sources.keys())
         before = baseline.recorded(compiled.sources)
         if app.is_foreign and (copy := str(app.main(work))) in before:

@@ -28,6 +28,7 @@ class Wanted(msgspec.Struct, frozen=True):
     compile_all: bool = False  # the packages that an app imports, too
     seconds: float = SECONDS  # that a program may take to get to its freeze point
     again: bool = False  # what has not changed is frozen all the same, at new addresses
+    fast: bool = False  # plain Python runs the app: nothing is compiled
 
 
 class Rehearsed(msgspec.Struct):

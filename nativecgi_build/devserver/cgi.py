@@ -1,25 +1,29 @@
 """The server's side of CGI (RFC 3875): a process answers a request that an HTTP server has read."""
 
+import math
 import os
 import re
 import select
 import shutil
 import signal
-import sys
 import tempfile
-from collections.abc import Callable, Generator, Iterator
+from collections.abc import Callable, Iterator
 from contextlib import suppress
+from itertools import chain
 from urllib.parse import unquote_to_bytes, urlsplit
 
 import msgspec
 
 from nativecgi_build.devserver.http import (
+    LOOPBACK,
     Application,
     Environ,
     StartResponse,
     ending,
+    host_name,
     page,
     printable,
+    tell,
 )
 
 _PIECE = 64 * 1024
@@ -60,6 +64,7 @@ class Head(msgspec.Struct, frozen=True):
     status: str
     headers: list[tuple[str, str]]
     local_redirect: str = ""  # a path and query, if the response is one (RFC 3875 6.2.2)
+    length: float = math.inf  # of the body, if it is known
 
 
 def respond(
@@ -93,20 +98,23 @@ def respond(
     except CannotStart as error:
         yield from page(environ, start_response, "500 Internal Server Error", f"{error}\n")
         return
-    output = _output(running, environ.get("waitress.client_disconnected", lambda: False))
+    output = _Output(running, environ.get("waitress.client_disconnected", lambda: False))
     try:
-        head, body = _head(output)
+        head, body = _head(output.pieces())
         if head.local_redirect:
             yield from _redirected(environ, start_response, head.local_redirect, again)
             return
         write = start_response(head.status, head.headers)
         write(b"")  # the client gets the header now, and not with the first piece
         has_body = environ["REQUEST_METHOD"] != "HEAD" and head.status[:3] not in ("204", "304")
-        if body and has_body:
-            yield body
-        for piece in output:
+        rest = head.length
+        for piece in chain((body,), output.pieces()):
             if has_body:
                 yield piece
+                rest -= len(piece)
+                if rest <= 0:
+                    output.is_complete = True
+                    return
     except BadAnswer as error:
         _log(variables, str(error))
         text = f"The program {error}. Its error log is in the server's terminal.\n"
@@ -127,16 +135,12 @@ def variables_of(environ: Environ, script_name: str, path_info: str) -> dict[str
         if isinstance(value, str) and _is_meta(name)
     }
     request.pop("HTTP_PROXY", None)  # httpoxy
-    try:
-        server_name = urlsplit(f"//{request.get('HTTP_HOST', '')}").hostname
-    except ValueError:
-        server_name = None
     return {
         **inherited,
         **request,
         "GATEWAY_INTERFACE": "CGI/1.1",
         "SERVER_SOFTWARE": "nativecgi",
-        "SERVER_NAME": server_name or "localhost",
+        "SERVER_NAME": host_name(environ) or LOOPBACK,
         "REQUEST_SCHEME": "http",
         "SCRIPT_NAME": _decoded(script_name),
         "PATH_INFO": _decoded(path_info),
@@ -160,7 +164,7 @@ def _decoded(text: str) -> str:
 
 def parse_head(head: bytes) -> Head:
     """What a program says above its answer's body; raises BadAnswer."""
-    status, location, headers = "", "", list[tuple[str, str]]()
+    status, location, headers, length = "", "", list[tuple[str, str]](), math.inf
     for line in head.decode("latin-1").splitlines():
         name, colon, value = line.partition(":")
         value = value.strip()
@@ -173,6 +177,7 @@ def parse_head(head: bytes) -> Head:
                 raise BadAnswer(f"has written the Content-Length {printable(value)!r}")
             case lower if lower not in _CONNECTION:
                 location = value if lower == "location" else location
+                length = int(value) if lower == "content-length" else length
                 headers.append((name, value))
     if location.startswith("/") and not status and len(headers) == 1:
         return Head("", headers, local_redirect=location)
@@ -180,7 +185,7 @@ def parse_head(head: bytes) -> Head:
         status = "302 Found"
     if status and not re.fullmatch(r"[1-9][0-9][0-9]( .*)?", status):
         raise BadAnswer(f"has written the status {printable(status)!r}")
-    return Head(status or "200 OK", headers)
+    return Head(status or "200 OK", headers, length=length)
 
 
 def _head(output: Iterator[bytes]) -> tuple[Head, bytes]:
@@ -195,31 +200,36 @@ def _head(output: Iterator[bytes]) -> tuple[Head, bytes]:
     raise BadAnswer("has written no header" if read else "has ended without an answer")
 
 
-def _output(running: Running, has_gone: Callable[[], bool]) -> Generator[bytes, None, None]:
-    """What the process writes, as it comes; when this is closed before its end, so is the process.
+class _Output:
+    """What a process writes. `is_complete` is whether it may be left alone."""
 
-    It ends as well when the client has gone, and with the server.
-    """
-    is_over = False
-    poll = select.poll()
-    for descriptor in (running.stdout, ending):
-        poll.register(descriptor, select.POLLIN)
-    try:
-        while True:
-            ready = [descriptor for descriptor, _event in poll.poll(_POLL_SECONDS * 1000)]
-            if ending in ready or has_gone():
+    def __init__(self, running: Running, has_gone: Callable[[], bool]) -> None:
+        self.is_complete = False
+        self._running = running
+        self._has_gone = has_gone
+        self._poll = select.poll()
+        for descriptor in (running.stdout, ending):
+            self._poll.register(descriptor, select.POLLIN)
+
+    def pieces(self) -> Iterator[bytes]:
+        """Its pieces as they come, until the end, the client's or the server's."""
+        while not self.is_complete:
+            ready = [descriptor for descriptor, _event in self._poll.poll(_POLL_SECONDS * 1000)]
+            if ending in ready or self._has_gone():
                 return
-            if running.stdout in ready:
-                piece = os.read(running.stdout, _PIECE)
+            if self._running.stdout in ready:
+                piece = os.read(self._running.stdout, _PIECE)
                 if not piece:
-                    is_over = True
+                    self.is_complete = True
                     return
                 yield piece
-    finally:
-        os.close(running.stdout)
-        if not is_over:
-            end(running.pidfd)
-        os.close(running.pidfd)
+
+    def close(self) -> None:
+        """End the process if its answer is not complete: nobody will get the rest."""
+        os.close(self._running.stdout)
+        if not self.is_complete:
+            end(self._running.pidfd)
+        os.close(self._running.pidfd)
 
 
 def end(pidfd: int) -> None:
@@ -258,4 +268,4 @@ def _redirected(
 
 def _log(variables: dict[str, str], what: str) -> None:
     name = printable(variables["SCRIPT_NAME"])
-    print(f"nativecgi: {name} {what}", file=sys.stderr, flush=True)
+    tell(f"nativecgi: {name} {what}")

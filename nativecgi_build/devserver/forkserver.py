@@ -17,6 +17,7 @@ import msgspec
 from nativecgi_build.build.app import App, copy_script, tries_of
 from nativecgi_build.build.errors import BuildError
 from nativecgi_build.devserver.cgi import CannotStart, Running
+from nativecgi_build.devserver.http import tell
 from nativecgi_build.environments.environment import environment
 from nativecgi_build.environments.metadata import EnvironmentFailed
 from nativecgi_build.scripts import project
@@ -90,7 +91,7 @@ class ForkServer:
         except (BuildError, EnvironmentFailed, ScriptError) as error:
             self._connection.close()
             self._folder.cleanup()
-            print(f"nativecgi: {error}", file=sys.stderr, flush=True)
+            tell(f"nativecgi: {error}")
             raise NotReady(str(error)) from None
         finally:
             theirs.close()
@@ -182,4 +183,4 @@ def _command(app: App, settings: Settings, connection: int, told: Path) -> list[
 
 
 def _report(app: App) -> None:
-    print(f"Installing what {app.name} requires ...", file=sys.stderr, flush=True)
+    tell(f"Installing what {app.name} requires ...")

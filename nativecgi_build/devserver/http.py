@@ -6,7 +6,7 @@ import signal
 import sys
 import time
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from types import FrameType
 from typing import Any
 from urllib.parse import urlsplit
@@ -66,10 +66,17 @@ class Listener:
 
     def run(self) -> None:
         """Answer until SIGINT or SIGTERM."""
-        for number in (signal.SIGINT, signal.SIGTERM):
-            signal.signal(number, _interrupt)
         self._server.run()
         self._server.close()
+
+
+@contextmanager
+def interruptible() -> Iterator[None]:
+    """End this context by SIGINT or SIGTERM. What is to be done then is not interrupted again."""
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, _interrupt)
+    with suppress(KeyboardInterrupt):
+        yield
 
 
 # Readable once the server is to end: whoever waits for a program's output waits for this as well.
@@ -77,16 +84,10 @@ ending, _end = os.pipe()
 
 
 def _interrupt(_number: int, _frame: FrameType | None) -> None:
-    os.write(_end, b"\0")
-    raise KeyboardInterrupt
-
-
-@contextmanager
-def uninterrupted() -> Iterator[None]:
-    """Have a second Ctrl-C not keep processes from being ended."""
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, signal.SIG_IGN)
-    yield
+    os.write(_end, b"\0")
+    raise KeyboardInterrupt
 
 
 def logged(application: Application) -> Application:
@@ -110,18 +111,28 @@ def logged(application: Application) -> Application:
                 close()
             seconds = time.perf_counter() - began
             request = f"{environ['REQUEST_METHOD']} {environ.get('REQUEST_URI', '')}"
-            print(
-                f"{printable(request)} {status} {size} B {seconds * 1000:.1f} ms",
-                file=sys.stderr,
-                flush=True,
-            )
+            tell(f"{printable(request)} {status} {size} B {seconds * 1000:.1f} ms")
 
     return answer
+
+
+def tell(line: str) -> None:
+    """Write a line to the terminal, in one piece: others write to it as well."""
+    sys.stderr.write(f"{line}\n")
+    sys.stderr.flush()
 
 
 def printable(text: str) -> str:
     """The text without anything that could forge a line of a log, or steer a terminal."""
     return "".join(it if it.isprintable() else ascii(it)[1:-1] for it in text)
+
+
+def host_name(environ: Environ) -> str:
+    """What the client calls this server, without its port."""
+    try:
+        return urlsplit(f"//{environ.get('HTTP_HOST', '')}").hostname or LOOPBACK
+    except ValueError:  # half an IPv6 address
+        return ""
 
 
 def is_local(environ: Environ) -> bool:
@@ -130,11 +141,7 @@ def is_local(environ: Environ) -> bool:
     Another name may be a stranger's that leads here (DNS rebinding), and a field such as
     X-Forwarded-For is of a proxy that speaks for others.
     """
-    host = urlsplit(f"//{environ.get('HTTP_HOST', '')}")
-    try:
-        name = host.hostname or LOOPBACK
-    except ValueError:
-        return False
+    name = host_name(environ)
     forwarded = "HTTP_X_FORWARDED_FOR" in environ or "HTTP_FORWARDED" in environ
     is_named = name in LOCAL_NAMES or name.endswith(".localhost")
     return environ.get("REMOTE_ADDR") in LOCAL_NAMES and is_named and not forwarded

@@ -1,9 +1,7 @@
 """`nativecgi run`: serves an app on this machine as plain Python, without a build."""
 
 import html
-import sys
 from collections.abc import Iterable, Sequence
-from contextlib import suppress
 from pathlib import Path
 from threading import Event, Lock, Thread
 
@@ -18,12 +16,12 @@ from nativecgi_build.devserver.http import (
     Listener,
     ServeError,
     StartResponse,
+    interruptible,
     is_local,
     page,
-    uninterrupted,
+    tell,
 )
 from nativecgi_build.devserver.reload import Watch
-from nativecgi_build.scripts import cgiscript
 from nativecgi_build.scripts.reference import Reference
 from nativecgi_build.settings import Settings
 
@@ -59,11 +57,10 @@ def app_of(name: str | None, settings: Settings, references: Sequence[Reference]
 
 def _is_script(path: Path) -> bool:
     """Whether a file is a CGI script as it stands, which has nothing of ours."""
-    if not path.is_file():
-        return False
-    return path.suffix != ".py" or not any(
-        name.partition(".")[0] == "nativecgi" for name in cgiscript.imported(path.read_bytes())
-    )
+    if path.suffix != ".py":
+        return path.is_file()
+    # By its text, since it may be an app that cannot be parsed just now.
+    return path.is_file() and b"nativecgi" not in path.read_bytes()
 
 
 class Development:
@@ -156,25 +153,24 @@ def run(
     development = Development(app, settings, below)
     listener = Listener(development, host, port)
     if host not in LOCAL_NAMES:
-        print(
+        tell(
             f"Whoever reaches this machine at {host} can use the app: this server is for "
-            "development only.",
-            file=sys.stderr,
-            flush=True,
+            "development only."
         )
     ended = Event()
     try:
-        server = development.restart()
-        if not server and not reload:
-            raise ServeError(f"{app.name} does not start\nWhat it printed is above.")
-        print(f"Running {listener.url}{below}/ - stop with Ctrl-C", flush=True)
-        if reload:
-            Thread(target=_reload, args=(development, app, server, ended), daemon=True).start()
-        listener.run()
+        with interruptible():
+            server = development.restart()
+            if not server and not reload:
+                raise ServeError(f"{app.name} does not start\nWhat it printed is above.")
+            print(f"Running {listener.url}{below}/ - stop with Ctrl-C", flush=True)
+            if reload:
+                watching = (development, app, server, ended)
+                Thread(target=_reload, args=watching, daemon=True).start()
+            listener.run()
     finally:
-        with uninterrupted():
-            ended.set()
-            development.end()
+        ended.set()
+        development.end()
 
 
 def _reload(development: Development, app: App, server: ForkServer | None, ended: Event) -> None:
@@ -184,6 +180,5 @@ def _reload(development: Development, app: App, server: ForkServer | None, ended
         changed = watch.wait(files, server.started if server else 0, ended)
         if changed is None or ended.is_set():
             return
-        print(f"{changed} has changed: starting {app.name} anew", file=sys.stderr, flush=True)
-        with suppress(KeyboardInterrupt):
-            server = development.restart()
+        tell(f"{changed} has changed: starting {app.name} anew")
+        server = development.restart()

@@ -21,8 +21,8 @@ from nativecgi_build.devserver.http import (
     Listener,
     ServeError,
     StartResponse,
+    interruptible,
     page,
-    uninterrupted,
 )
 from nativecgi_build.settings import Settings
 
@@ -165,7 +165,7 @@ def serve(folder: Path, port: int, settings: Settings) -> None:
         for tried in tries(program, listener.url, settings):
             print(f"  {tried.text}", flush=True)
     try:
-        listener.run()
+        with interruptible():
+            listener.run()
     finally:
-        with uninterrupted():
-            processes.end()
+        processes.end()

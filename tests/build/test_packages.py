@@ -92,7 +92,7 @@ def test_the_page_has_a_line_for_each_package_and_each_reason_below_it() -> None
     page = packages.page([package(), other], tried)
     assert "| shop | 1.2 | sells | works | 40 | 1.5 | 90.0 |" in page.splitlines()
     assert "**mall** answers otherwise:\n\n```\nno mall\n```" in page
-    assert "2 of 2 were tried, 1 of them work: with Python 3.11.2, 2026-01-02." in page
+    assert "2 of 2 packages were tried; 1 work: with Python 3.11.2, 2026-01-02." in page
 
 
 def test_what_was_only_frozen_is_told_apart() -> None:
@@ -100,10 +100,10 @@ def test_what_was_only_frozen_is_told_apart() -> None:
     frozen.milliseconds = 0
     page = packages.page([package()], {"shop": frozen})
     assert "| shop | 1.2 | sells | works uncompiled | | |" in " ".join(page.split("  "))
-    assert "1 of 1 were tried, 0 of them work, 1 work uncompiled" in page
+    assert "1 of 1 packages were tried; 0 work, 1 work uncompiled" in page
 
 
 def test_what_was_tried_as_another_program_was_not_tried() -> None:
     page = packages.page([package(code="other")], {"shop": result(packages.WORKS)})
     assert "| shop | 1.2 | sells | not tried | | | |" in page.splitlines()
-    assert "0 of 1 were tried" in page
+    assert "0 of 1 packages were tried" in page

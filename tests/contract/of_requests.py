@@ -100,7 +100,7 @@ META_VARIABLES = (
         get("/environ/REQUEST_METHOD"),
         Expected(body=b"GET"),
         only_on=(BINARY, *SERVERS),
-        because="A handler that is called has the environment of its caller.",
+        because="A handler that is called directly has its caller's environment.",
     ),
     Case(
         "a Proxy field is no proxy",
@@ -116,10 +116,10 @@ META_VARIABLES = (
 
 # --- paths ---
 
-DECODED = "A program gets a path decoded; only a server can refuse what it cannot decode."
-NOT_NORMALISED = "A program takes a path as it gets it; it is the servers that tidy it up."
+DECODED = "A program gets a decoded path; only a server can refuse one that cannot be decoded."
+NOT_NORMALISED = "A program takes a path as it is; servers normalise it."
 NO_CONTROLS = "lighttpd refuses encoded control characters, as Debian configures it."
-NO_OTHER_ENCODING = "lighttpd refuses what is no UTF-8, as Debian configures it."
+NO_OTHER_ENCODING = "lighttpd refuses anything but UTF-8, as Debian configures it."
 
 PATHS = (
     path_case("a path with a space", "/a%20b", b"/a b"),
@@ -135,7 +135,7 @@ PATHS = (
     path_case("a backslash in a path", "/a%5Cb", b"/a\\b"),
     path_case("a path in UTF-8", "/Zo%C3%AB/%F0%9F%8C%8D", "/Zoë/🌍".encode()),
     path_case(
-        "a path that is no UTF-8",
+        "a path that is not UTF-8",
         "/a%FF%FEb",
         b"/a\xff\xfeb",
         {LIGHTTPD: Expected(400, because=NO_OTHER_ENCODING)},
@@ -172,7 +172,7 @@ PATHS = (
             **alone(b"/path/../../../../etc/passwd"),
             LIGHTTPD: Expected(
                 404,
-                because="lighttpd stays at the top of its folder: there is no /etc/passwd there.",
+                because="lighttpd stays in its document root, where there is no /etc/passwd.",
             ),
         },
     ),
@@ -182,7 +182,7 @@ PATHS = (
         Expected(400),
         except_on={
             LIGHTTPD: Expected(
-                body=b"/path/%zz", because="lighttpd takes such a percent sign as it is."
+                body=b"/path/%zz", because="lighttpd leaves such a percent sign as it is."
             )
         },
         only_on=SERVERS,
@@ -192,7 +192,7 @@ PATHS = (
         "a NUL in a path",
         get("/path/a%00b"),
         Expected(400),
-        except_on={APACHE: Expected(404, because="To Apache there is nothing at such a path.")},
+        except_on={APACHE: Expected(404, because="Apache finds nothing at such a path.")},
         only_on=SERVERS,
         because=DECODED,
     ),
@@ -255,7 +255,7 @@ QUERIES = (
     ),
     query_case("a query of 6000 bytes", "a=" + "x" * 6000, ["a", "x" * 6000]),
     Case(
-        "a query that is no UTF-8",
+        "a query that is not UTF-8",
         get("/query/a", "a=%FF&a=%C3%28"),
         Expected(body=b"\xff|\xc3("),
         except_on={LIGHTTPD: Expected(400, because=NO_OTHER_ENCODING)},
@@ -271,7 +271,7 @@ QUERIES = (
 
 # --- header fields (RFC 3875 4.1.18) ---
 
-NO_EMPTY_FIELDS = "lighttpd leaves out header fields that are empty."
+NO_EMPTY_FIELDS = "lighttpd leaves out empty header fields."
 
 HEADERS = (
     Case(
@@ -297,7 +297,7 @@ HEADERS = (
         except_on={
             NGINX: Expected(
                 shows={"headers": {"X-Twice": re.compile("one(, two)?")}},
-                because="nginx does not join them before 1.23: the first is the one that counts.",
+                because="nginx does not join them before 1.23: the first one counts.",
             )
         },
     ),
@@ -312,7 +312,7 @@ HEADERS = (
         Expected(body="Zoë".encode()),
     ),
     Case(
-        "a header field that is no UTF-8",
+        "a header field that is not UTF-8",
         get("/header/X-Name", None, ("X-Name", "Zo\udceb")),
         Expected(body=b"Zo\xeb"),
     ),
@@ -326,7 +326,7 @@ HEADERS = (
         get("/header/X-Long-4", None, *((f"X-Long-{n}", str(n) * 4000) for n in range(5))),
         Expected(body=b"4" * 4000),
         except_on={
-            LIGHTTPD: Expected(431, because="lighttpd takes 8 KiB of header fields, unless told.")
+            LIGHTTPD: Expected(431, because="lighttpd accepts 8 KiB of header fields by default.")
         },
     ),
     Case(
@@ -451,7 +451,7 @@ NEGOTIATION = (
 
 # --- methods (RFC 9110 9, RFC 3875 4.3) ---
 
-KNOWN_METHODS = "lighttpd takes the methods of HTTP and WebDAV only."
+KNOWN_METHODS = "lighttpd accepts only the methods of HTTP and WebDAV."
 
 METHODS = (
     Case("GET", get("/methods"), Expected(body=b"<p>got</p>")),
@@ -475,7 +475,7 @@ METHODS = (
         post("/echo", b"what", method="GET"),
         Expected(body=b"what"),
         except_on={
-            LIGHTTPD: Expected(400, because="lighttpd refuses a GET that has a body, unless told.")
+            LIGHTTPD: Expected(400, because="lighttpd refuses a GET with a body by default.")
         },
     ),
     Case(
@@ -489,7 +489,7 @@ METHODS = (
         shown(method="PROPFIND", content_length=4),
     ),
     Case(
-        "a method that nobody knows",
+        "an unknown method",
         get("/show", method="BREW"),
         shown(method="BREW"),
         except_on={LIGHTTPD: Expected(501, because=KNOWN_METHODS)},
@@ -500,11 +500,11 @@ METHODS = (
         Expected(405, {"Allow": "GET, POST, PUT, PATCH, DELETE, OPTIONS, HEAD"}),
     ),
     Case(
-        "methods are of one case",
+        "methods are case-sensitive",
         get("/show", method="get"),
         shown(method="get"),
         except_on={
-            NGINX: Expected(400, because="nginx takes methods in capitals only."),
+            NGINX: Expected(400, because="nginx accepts methods only in capitals."),
             LIGHTTPD: Expected(501, because=KNOWN_METHODS),
         },
     ),
@@ -541,7 +541,7 @@ METHODS = (
 
 # --- bodies (RFC 3875 4.2) ---
 
-WHOLE_BODY = "{} starts no program before it has the whole body, and closes the connection."
+WHOLE_BODY = "{} starts no program before it has the whole body; it closes the connection."
 
 BODIES = (
     Case(
@@ -604,7 +604,7 @@ BODIES = (
         },
     ),
     Case(
-        "a length that is no number",
+        "a length that is not a number",
         Ask("POST", "/echo", fields=((CONTENT_LENGTH, "ten"),)),
         Expected(400),
     ),
@@ -641,7 +641,7 @@ FORMS = (
     Case("JSON", post("/point", b'{"x": 1, "y": 2}'), Expected(shows={"x": 1, "y": 2})),
     Case("JSON that is none", post("/point", b"{"), Expected(400)),
     Case("JSON of another shape", post("/point", b'{"x": "1"}'), Expected(422)),
-    Case("JSON that is no UTF-8", post("/point", b'{"x": 1, "name": "\xff"}'), Expected(400)),
+    Case("JSON that is not UTF-8", post("/point", b'{"x": 1, "name": "\xff"}'), Expected(400)),
     Case("no JSON at all", post("/point", b""), Expected(400)),
     Case(
         "an urlencoded form",

@@ -67,7 +67,7 @@ BODIES = (
 # --- status codes (RFC 9110 15, RFC 3875 6.3.3) ---
 
 
-OWN_PHRASES = "lighttpd sends a phrase of its own, or none."
+OWN_PHRASES = "lighttpd sends its own phrase, or none."
 
 
 def status_case(code: int, phrase: str) -> Case:
@@ -129,7 +129,7 @@ FIELDS = (
             APACHE: Expected(
                 200,
                 {"Link": "<a>, <b>"},
-                because="Apache joins the fields of a name, but for Set-Cookie.",
+                because="Apache joins fields of the same name, except Set-Cookie.",
             )
         },
     ),
@@ -144,7 +144,7 @@ FIELDS = (
         Expected(200, {"X-Name": "Zoë"}),
     ),
     Case(
-        "a header field that is no UTF-8 in an answer",
+        "a header field that is not UTF-8 in an answer",
         get("/fields", "X-Name=Zo%EB"),
         Expected(200, {"X-Name": "Zo\udceb"}),
     ),
@@ -236,9 +236,9 @@ def local_case(name: str, program: str, *ways: str, method: str = "GET") -> Case
     location = f"/cgi-bin/{program}/show/there?from=here"
     query = "to=" + quote(location, safe="/")
     because = {
-        **dict.fromkeys(ALONE, "Without a server there is nobody to follow it."),
-        NGINX: "nginx sends the client there.",
-        LIGHTTPD: "lighttpd sends the client there where it is the same program.",
+        **dict.fromkeys(ALONE, "Without a server, nothing follows the redirect."),
+        NGINX: "nginx redirects the client.",
+        LIGHTTPD: "lighttpd redirects the client if it is the same program.",
     }
     except_on = {
         way: Expected(
@@ -363,7 +363,7 @@ ERRORS = (
 
 # --- standard output ---
 
-NOT_OURS = "A handler that is called writes to its caller's standard output."
+NOT_OURS = "A handler that is called directly writes to its caller's standard output."
 
 OUTPUT = (
     Case(
@@ -387,7 +387,7 @@ OUTPUT = (
 
 # --- streams ---
 
-LOOKS_COMPLETE = "To a server the end of a program's output is that of the answer."
+LOOKS_COMPLETE = "A server takes the end of a program's output for the end of the answer."
 
 STREAMS = (
     Case(
@@ -439,7 +439,7 @@ STREAMS = (
                 body=b"abc",
                 log="2 bytes shorter than its Content-Length",
                 is_complete=None,
-                because="Apache announces what there is where it has read all of it by then.",
+                because="Apache announces the real length if it has read everything by then.",
             )
         },
     ),
@@ -455,7 +455,7 @@ STREAMS = (
                 200,
                 {LENGTH: "2"},
                 b"ab",
-                because="All that is announced has arrived, and no more is written.",
+                because="Everything that was announced has arrived, and no more is written.",
             ),
         ),
     ),
@@ -633,7 +633,7 @@ def part(content: bytes, span: str) -> Expected:
 OUT_OF_RANGE = Expected(416, {"Content-Range": "bytes */10"})
 
 
-RANGES_OF_ITS_OWN = "lighttpd looks at ranges itself where it has the whole answer at once."
+RANGES_OF_ITS_OWN = "lighttpd handles ranges itself if it has the whole answer at once."
 
 
 def ranged(
@@ -720,7 +720,7 @@ RANGES = (
 
 # --- programs that write the whole answer (RFC 3875 5) ---
 
-NO_NPH = "nginx and fcgiwrap know no such programs: status and chunks are no more than text."
+NO_NPH = "nginx and fcgiwrap do not know such programs: status and chunks are plain text."
 
 NPH = (
     Case(
@@ -766,7 +766,7 @@ NPH = (
                 200,
                 body=b"piece 0\npiece 1\n",
                 is_complete=None,
-                because="lighttpd decodes the chunks, and does not always miss the last.",
+                because="lighttpd decodes the chunks, and may not notice that the last is missing.",
             ),
         },
     ),
