@@ -147,7 +147,7 @@ def build(
         bool,
         typer.Option(
             "--fast",
-            help="Compile nothing: plain Python runs the app, and is frozen. Takes some seconds.",
+            help="Compile nothing: plain Python runs the app, and is frozen, in some seconds.",
         ),
     ] = False,
     again: Annotated[
