@@ -45,7 +45,7 @@ def compile_app(
     rehearsed: Rehearsed,
 ) -> Compiled:
     """Compile an app; raises BuildError."""
-    _require_compiler()
+    require_compiler()
     log = work / "nuitka.log"
     names = wanted.debug is not None
     options = _options(app, work, packages, rehearsed, names=names, compile_all=wanted.compile_all)
@@ -148,8 +148,8 @@ def variables_for(wanted: Wanted) -> dict[str, str]:
     return variables
 
 
-def _require_compiler() -> None:
-    """Nuitka misses these when it has worked for a minute."""
+def require_compiler() -> None:
+    """Raise BuildError where there is none; Nuitka misses it when it has worked for a minute."""
     header = Path(sysconfig.get_path("include"), "Python.h")
     if not header.exists():
         raise BuildError(f"there is no {header}: install Python's headers (Debian: python3-dev)")

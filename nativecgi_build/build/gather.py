@@ -25,7 +25,7 @@ from packaging.requirements import Requirement
 
 from nativecgi_build import sources
 from nativecgi_build.build.app import App, data_files, notes, own_files, program_name, project_of
-from nativecgi_build.build.compile import fast_options, tools_hash
+from nativecgi_build.build.compile import fast_options, require_compiler, tools_hash
 from nativecgi_build.build.errors import BuildError
 from nativecgi_build.build.packing import LIST
 from nativecgi_build.build.records import Compiled, Rehearsed
@@ -93,6 +93,7 @@ class Gathered:
 
 def gather(app: App, work: Path, packages: Environment, rehearsed: Rehearsed) -> Compiled:
     """Fill the folder of an app, and list its bytecode; raises BuildError."""
+    require_compiler()
     started = time.monotonic()
     found = Gathered()
     main = f"{app.name}.{MAIN}" if app.source.is_dir() else MAIN
@@ -107,7 +108,7 @@ def gather(app: App, work: Path, packages: Environment, rehearsed: Rehearsed) ->
         shutil.copy2(file, target)
     for library in _libraries([file for place, file in found.files.items() if _is_code(place)]):
         shutil.copy2(library, folder / library.name)
-    _add_c(folder, any(not _is_code(place) for place in found.files))
+    _add_c(folder)
     listed = [
         (name, file.name == "__init__.py", marshal.dumps(_code(name, file)))
         for name, file in sorted(found.modules.items())
@@ -286,17 +287,10 @@ def _libraries(modules: list[Path]) -> Iterator[Path]:
             yield Path(found)
 
 
-def _add_c(folder: Path, has_data: bool) -> None:
+def _add_c(folder: Path) -> None:
     """Compile what serves data files and answers crashes, to be loaded before all else."""
     folder.mkdir(parents=True, exist_ok=True)
-    compiler = os.environ.get("CC") or next(filter(shutil.which, ("gcc", "clang", "cc")), None)
-    if compiler is None or not Path(sysconfig.get_path("include"), "Python.h").exists():
-        if has_data:
-            raise BuildError(
-                "it has data files, and what serves them is in C: install a compiler and Python's "
-                "headers (Debian: gcc python3-dev)"
-            )
-        return
+    compiler = os.environ.get("CC") or next(filter(shutil.which, ("gcc", "clang")))
     # Assertions would name this folder.
     options = ["-O1", "-shared", "-fPIC", "-s", "-DNDEBUG", "-DBUILT_IN"]
     options.append(f"-I{sysconfig.get_path('include')}")
