@@ -32,6 +32,7 @@ extensions = [
 ]
 exclude_patterns = ["_*"]
 default_role = "literal"  # `name` in a docstring is code
+highlight_language = "text"
 smartquotes = False  # options begin with two dashes
 myst_heading_anchors = 4  # a heading's anchor is the one that GitHub gives it
 myst_enable_extensions = ["attrs_inline"]
