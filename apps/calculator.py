@@ -1,4 +1,4 @@
-"""Calculates with two numbers, which it is sent as JSON.
+"""Calculates with two numbers that it receives as JSON.
 
 Try: curl -d '{"left": 6, "right": 7, "operator": "*"}' URL
 """

@@ -1,4 +1,4 @@
-"""A page that shows the server's time, and the stream of events that it is told by."""
+"""Shows the server's time, which the page receives as a stream of events."""
 
 import re
 import time

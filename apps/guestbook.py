@@ -1,7 +1,7 @@
 """A guestbook: the last hundred entries, and a form to add one.
 
-GUESTBOOK_DB is the path of an SQLite database, which is made with the first entry. It is in WAL
-mode, so that nobody who reads waits for one who writes.
+GUESTBOOK_DB is the path of an SQLite database, which the first entry creates. It is in WAL
+mode, so that readers do not wait for writers.
 """
 
 import io

@@ -1,4 +1,4 @@
-"""Greets whoever is named in the path."""
+"""Greets the person named in the path."""
 
 from nativecgi import Request, Response, not_found, run, text
 

@@ -1,4 +1,4 @@
-"""Counts how often it is asked for, and answers with the number as an SVG image.
+"""Counts how often it was requested, and answers with the number as an SVG image.
 
 The number is kept in the file that HITCOUNTER_FILE names, in a folder that the server's user can
 write to. That is never the folder of the programs, in which whoever can write can run anything.

@@ -1,4 +1,4 @@
-"""Ticks, as many as asked for, and as far apart.
+"""Ticks as often, and as far apart, as the query says.
 
 Try: URL?n=3&interval=1
 """

@@ -1,6 +1,6 @@
 """A chat: each of its members is a process, with a socket of its name in the folder CHAT_DIR.
 
-A request that is no WebSocket's is answered with a page to chat in.
+Other requests are answered with a page to chat in.
 
 Try: websocketd --port=8080 --address=127.0.0.1 --passenv=PATH,CHAT_DIR --dir=FOLDER --cgidir=FOLDER
 """

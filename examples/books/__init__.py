@@ -38,7 +38,7 @@ templates = Jinja2Templates(FOLDER / "templates")
 
 
 class Book(BaseModel):
-    """What a client tells of a book."""
+    """What a client sends about a book."""
 
     title: Annotated[str, Field(min_length=1, max_length=200)]
     author: Annotated[str, Field(min_length=1, max_length=200)]

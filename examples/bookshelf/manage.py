@@ -1,4 +1,4 @@
-"""What is done beside the program: `python -m bookshelf.manage migrate`, and other commands.
+"""Commands to run beside the program: `python -m bookshelf.manage migrate`, and other commands.
 
 The program itself has no commands: a web server may give it words of the query as arguments.
 """

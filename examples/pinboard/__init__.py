@@ -23,7 +23,7 @@ app.config["MAX_CONTENT_LENGTH"] = 1_000_000
 
 @after_thaw
 def read_key() -> None:
-    """Of each server its own, and in no program's file."""
+    """Each server has its own key, which is not in the program's file."""
     if "PINBOARD_KEY" in os.environ:
         app.secret_key = Path(os.environ["PINBOARD_KEY"]).read_bytes()
 

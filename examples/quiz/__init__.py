@@ -19,7 +19,7 @@ app = Bottle()
 
 
 def key() -> bytes:
-    """Of each server its own, and in no program's file."""
+    """Each server has its own key, which is not in the program's file."""
     return Path(os.environ["QUIZ_KEY"]).read_bytes()
 
 

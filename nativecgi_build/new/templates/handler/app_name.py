@@ -1,4 +1,4 @@
-"""Greets whoever the path names."""
+"""Greets the person named in the path."""
 
 # /// script
 # requires-python = ">=3.11"
