@@ -59,11 +59,12 @@ def setup(app: Sphinx) -> None:
     app.connect("source-read", _read)
 
 
-def _read(_app: Sphinx, page: str, source: list[str]) -> None:
+def _read(app: Sphinx, page: str, source: list[str]) -> None:
     folder = (DOCS / page).parent
     text = source[0]
     if name := _FROM_THE_TOP.get(page):
         folder, text = ROOT, (ROOT / name).read_text()
+        app.env.note_dependency(ROOT / name)
     source[0] = _with_links_for_the_site(text, folder, DOCS / page)
 
 

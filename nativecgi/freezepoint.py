@@ -1,4 +1,4 @@
-"""The freeze point, for programs that answer by means of their own."""
+"""The freeze point, for programs that answer in their own way."""
 
 from nativecgi.frozen.freezepoint import reach
 

@@ -1,8 +1,10 @@
 """Links in the pages of the top folder. Those in docs/ are checked by `make docs`."""
 
 import re
-from collections.abc import Iterator
+import sys
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from types import ModuleType
 
 import pytest
 
@@ -46,3 +48,22 @@ def test_the_start_in_the_readme_is_the_one_on_the_site() -> None:
 
 def test_the_readme_stays_short() -> None:
     assert len((ROOT / "README.md").read_text().splitlines()) <= 150
+
+
+def python_in(page: str) -> str:
+    """The first block of Python in a page of docs/."""
+    return (ROOT / "docs" / page).read_text().partition("```python\n")[2].partition("```")[0]
+
+
+def test_the_handler_that_the_site_shows_passes_the_tests_that_it_shows(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    shop = ModuleType("shop")
+    exec(python_in("tasks/write-a-handler.md"), vars(shop))
+    monkeypatch.setitem(sys.modules, "shop", shop)
+    tests: dict[str, Callable[[], None]] = {}
+    exec(python_in("tasks/test-it.md"), tests)
+    shown = [test for name, test in tests.items() if name.startswith("test_")]
+    assert len(shown) == 3
+    for test in shown:
+        test()

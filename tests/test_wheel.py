@@ -54,4 +54,4 @@ def test_the_readmes_first_commands_work_in_an_empty_folder(wheel: Path, tmp_pat
         check=False,
     )
     assert result.returncode == 0, result.stdout + result.stderr
-    assert result.stdout.replace("\r\n", "\n").endswith(start_output().rstrip("\n"))
+    assert result.stdout.replace("\r\n", "\n").rstrip("\n").endswith(start_output().rstrip("\n"))

@@ -107,7 +107,7 @@ class _Conversation:
             yield message.get("body", b"")
 
     def close(self) -> None:
-        """Let the application end: when it will if it has answered, and soon if it has not."""
+        """Let the application end: in its own time if it has answered, soon if it has not."""
         if self._is_closed:
             return
         self._is_closed = True
@@ -161,7 +161,7 @@ class _Conversation:
         return task.result()
 
     def _interrupt(self, failure: BaseException, frame: FrameType | None) -> None:
-        """Have the loop stop; and if it is the application that is at work, break that off."""
+        """Stop the loop; if the application is running, interrupt it."""
         self._interruption = failure
         self._interruptions.append(failure)
         loop = self._runner.get_loop()
@@ -224,7 +224,7 @@ class _Channel:
         self.has_failed = False  # and the failure has been raised
 
     async def call(self, app: ASGIApplication, scope: Message) -> None:
-        """Run the application; where no message follows, its failure does."""
+        """Run the application; if no message follows, its exception does."""
         try:
             await app(scope, self.receive, self.send)
             self._messages.put_nowait(ValueError(_UNANSWERED))
@@ -233,7 +233,7 @@ class _Channel:
             raise
 
     async def receive(self) -> Message:
-        """The next piece of the body, and behind it the end of the request, when that comes.
+        """The next piece of the body, and after the body, the end of the request when it comes.
 
         It does not let other tasks run while it waits for the client.
         """
@@ -285,7 +285,7 @@ class _Channel:
         self._body.keep(limit)
 
     async def end(self, task: "asyncio.Task[None]") -> None:
-        """Have the application end, soon where it has not sent all of its answer."""
+        """Make the application end: soon if it has not sent all of its answer."""
         self._is_gone = not self.is_complete
         self._is_over.set()
         self._is_taken.set()
@@ -327,7 +327,7 @@ class _Lifespan:
             self._is_up = True
 
     async def shutdown(self) -> Exception | None:
-        """Returns what has failed."""
+        """Shut the application down; returns the failure, if any."""
         if not self._is_up:
             return None
         self._received.put_nowait({"type": "lifespan.shutdown"})
@@ -399,7 +399,7 @@ async def _ended(task: "asyncio.Task[None]") -> None:
 
 
 def _is_of_the_loop(frame: FrameType | None) -> bool:
-    """Whether it is the event loop that is at work there, and not an application."""
+    """Whether the event loop itself is running there, and not the application."""
     while frame is not None:
         module = frame.f_globals.get("__name__", "")
         package = module.partition(".")[0]
@@ -413,4 +413,4 @@ def _is_of_the_loop(frame: FrameType | None) -> bool:
 
 
 def _ignore(_failure: BaseException, _frame: FrameType | None) -> None:
-    """What is closing comes to its end without."""
+    """An exception handler that does nothing, for what is closing anyway."""

@@ -238,7 +238,7 @@ def answer(
 
 
 class _Source:
-    """The loader of a script's module (PEP 302), which has its source for whoever shows that."""
+    """The loader of a script's module (PEP 302), with its source for tracebacks and inspect."""
 
     def __init__(self, loader: object, source: str) -> None:
         self._loader = loader
@@ -341,7 +341,7 @@ class _Body(io.FileIO):
 
 
 def _bytes_read() -> int:
-    """How many bytes this process and its children that have ended have read, from anywhere.
+    """How many bytes this process and its finished children have read, from anywhere.
 
     0 where the kernel does not tell (proc(5), /proc/pid/io).
     """
@@ -390,7 +390,7 @@ def _length(env: Mapping[str, str]) -> int | None:
 
 
 def _exit_status(code: object) -> int:
-    """As Py_Main has it: what is no number is said to standard error."""
+    """As in Py_Main: a value that is not a number is printed to standard error."""
     if code is None or isinstance(code, int):
         return int(code or 0) & 0xFF
     log(f"{code}\n")
@@ -398,13 +398,13 @@ def _exit_status(code: object) -> int:
 
 
 def _forget_frames(failure: BaseException | None) -> None:
-    """Drop what functions that have failed still hold, such as open files."""
+    """Release what functions that have failed still hold, such as open files."""
     for it in related(failure):
         traceback.clear_frames(it.__traceback__)
 
 
 def _flush_files() -> None:
-    """Write what is still in the buffers of files that nobody has closed.
+    """Write what is still in the buffers of files that were not closed.
 
     What the garbage collector lists is of this process alone: all else has been frozen.
     """

@@ -98,7 +98,7 @@ class _Call:
         self.is_sent |= bool(data)
 
     def written(self) -> bytes:
-        """What has been written since this was last asked."""
+        """What has been written since the last call."""
         written = b"".join(self._written)
         self._written.clear()
         return written

@@ -1,1 +1,1 @@
-"""The program's side of freezing: its freeze point, and what each new process has anew."""
+"""The program's side of freezing: the freeze point, and what is renewed in each process."""

@@ -175,7 +175,7 @@ def _word(address: int) -> bytes:
 
 
 def _together(places: list[tuple[int, int]]) -> Iterator[tuple[int, int]]:
-    """Join what is but a few bytes apart: with each code Nuitka has its size, for start-up."""
+    """Join ranges that are only a few bytes apart: Nuitka stores each code with its size."""
     joined: list[tuple[int, int]] = []
     for start, end in places:
         if joined and start - joined[-1][1] <= _BETWEEN:

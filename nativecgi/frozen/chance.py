@@ -1,4 +1,4 @@
-"""Generators of random numbers, of which no two processes may have the same state."""
+"""Random number generators: no two processes may have one in the same state."""
 
 import gc
 import os
@@ -123,7 +123,7 @@ def _is_used(module: ModuleType) -> bool:
 
 
 def numpy_renewals(module: ModuleType) -> Iterator[Callable[[], None]]:
-    """For each generator of numpy.random that has seeded itself, what seeds it anew.
+    """Functions that reseed the generators of numpy.random that have seeded themselves.
 
     numpy draws 128 bits for a seed, and does not tell them from bits that it was given: a given
     seed has to be below 2**64 to be kept. Of a Mersenne Twister, which may be seeded without numpy

@@ -1,4 +1,4 @@
-"""The freeze point: where a program is frozen, and where every new process goes on.
+"""The freeze point: where a program is frozen, and where every new process continues.
 
 The protocol with the freezer: it sets the environment variable FREEZE_POINT to a token of 32
 hexadecimal digits. The program gets ready, leaves a letterbox that is marked with the token's
@@ -47,7 +47,7 @@ if _VARIABLE in os.environ:
 
 
 def reach(prepare: Callable[[], Callable[[], object]]) -> MutableMapping[str, str]:
-    """Run the hooks for it, and be frozen if a freezer has started this program.
+    """Run the `before_freeze` hooks, and be frozen if a freezer has started this program.
 
     After it the process is as if it had just started: sys.argv, os.environ, the standard
     streams, chance and time are its own. Returns its environment.

@@ -67,7 +67,7 @@ def _initial_block(seed: int) -> Iterator[int]:
 
 
 def _is_from_words(block: Sequence[int], initial_block: Sequence[int]) -> bool:
-    """Whether what has been mixed into the state repeats (init_by_array).
+    """Whether what was mixed into the state repeats (init_by_array).
 
     A seed's words were added one after the other, again and again. What was added to the first
     three is lost: they were mixed twice.

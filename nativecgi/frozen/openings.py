@@ -1,4 +1,4 @@
-"""Where a program opened what is still open at its freeze point: what the freezer's refusal shows.
+"""Where a program opened what is still open at its freeze point, for the freezer's refusal.
 
 The freezer runs a program that it has refused for open descriptors once more, with FREEZE_EXPLAIN
 in its environment. Then each event of the interpreter's audit (PEP 578) is an occasion to look
@@ -112,7 +112,7 @@ def show_openings() -> None:
 
 
 def _unseen(descriptor: int) -> str:
-    """What is known of a descriptor that was there before the watch, as in a script."""
+    """What is known about a descriptor that was open before the watch began, as in a script."""
     logging = sys.modules.get("logging")
     for reference in getattr(logging, "_handlerList", ()):
         handler = reference()
@@ -142,7 +142,7 @@ def _look(before: _Event | None, now: _Event | None) -> None:
 
 
 def _descriptors() -> dict[int, str]:
-    """What is open, by number."""
+    """What is open, by descriptor number."""
     found = {}
     for name in os.listdir("/proc/self/fd"):
         try:

@@ -22,7 +22,7 @@ _SLASH = "\1"
 
 
 def keep_data() -> None:
-    """Keep the files beside the program, but for itself and its libraries."""
+    """Keep the files beside the program, except the program and its libraries."""
     if not (folder := program.folder()):
         return
     kept = Kept(folder, os.readlink("/proc/self/exe"))

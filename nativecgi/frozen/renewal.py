@@ -1,4 +1,4 @@
-"""What the standard library keeps of a process, its time and its machine, and each must have anew.
+"""State of the process, time and machine that the standard library keeps: forgotten or renewed.
 
 A thaw is a fork into another process, at a later time, on another machine. What a module asks
 again for is forgotten before the freeze; the rest is renewed in each process.
@@ -22,7 +22,7 @@ _NOTHING_TO_RENEW = ("asyncio.events", "concurrent.futures.thread", "logging", "
 
 
 def forget() -> None:
-    """Forget what is the builder's, before a freeze, where each process will find its own."""
+    """Forget, before a freeze, what belongs to the build machine; each process finds its own."""
     # What the interpreter was started with: to a frozen program its arguments are all there is.
     sys.orig_argv = sys.argv
     for name, forget_of in _FORGOTTEN.items():
@@ -31,7 +31,7 @@ def forget() -> None:
 
 
 def renewals() -> list[Renewal]:
-    """What each process has to do first, in this program: as little as will do."""
+    """What each process of this program has to do first. It should be as little as possible."""
     return [
         *(generator.seed for generator in chance.self_seeded()),
         *(renewal for name, of in _RENEWED.items() if name in sys.modules
@@ -40,7 +40,7 @@ def renewals() -> list[Renewal]:
 
 
 def unrehearsed() -> list[Renewal]:
-    """What a process has to do as well, and only one that has been thawed may."""
+    """What a process also has to do, but only after a thaw and not in a rehearsal."""
     return [_guarded(hook) for hook in _after_fork()]
 
 
@@ -120,7 +120,7 @@ _RENEWED: dict[str, Callable[[ModuleType], Iterator[Renewal]]] = {
 
 
 def _after_fork() -> list[Renewal]:
-    """What has been registered with os.register_at_fork(after_in_child=...), in order.
+    """The functions registered with os.register_at_fork(after_in_child=...), in order.
 
     The interpreter shows its list of them to nobody but the garbage collector.
     """
@@ -134,7 +134,7 @@ def _after_fork() -> list[Renewal]:
 
 
 def _guarded(hook: Renewal) -> Renewal:
-    """A function for a fork: where it fails that is reported, and the process goes on."""
+    """A function that runs after a fork: a failure is reported, and the process continues."""
 
     def run() -> None:
         try:

@@ -1,4 +1,4 @@
-"""What is sent of a Response, whatever carries it: its status, fields and body, checked once."""
+"""What is sent of a Response, independent of the gateway: status, fields and body, checked once."""
 
 import io
 import re
@@ -38,7 +38,7 @@ class Answer(Struct):
 
 
 def planned(response: Response, *, omit_body: bool = False) -> Answer:
-    """What is to be sent; `omit_body` leaves the body out, as an answer to HEAD does.
+    """What will be sent; `omit_body` leaves the body out, as in an answer to HEAD.
 
     A body that is not sent is closed. Raises TypeError or ValueError where the handler returned
     what cannot be sent.

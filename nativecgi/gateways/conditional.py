@@ -1,4 +1,4 @@
-"""Conditional and range requests (RFC 9110 13 and 14): what is left of an answer for them."""
+"""Conditional and range requests (RFC 9110 13 and 14): which part of an answer they get."""
 
 import os
 import re

@@ -4,7 +4,7 @@ from nativecgi.message.multidict import MultiDict
 
 
 def parse_cookies(field: str) -> MultiDict[str]:
-    """The cookies of a Cookie field; what is no pair in it is left out (RFC 6265 5.4)."""
+    """The cookies in a Cookie field; anything else in it is ignored (RFC 6265 5.4)."""
     pairs = []
     for item in field.split(";"):
         name, separator, value = item.partition("=")

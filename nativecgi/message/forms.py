@@ -193,7 +193,7 @@ def _as_utf_8(latin_1: str) -> str:
 
 
 def _last_segment(filename: str) -> str:
-    """A file's name without the folders, of whatever system, that a client may add."""
+    """A file's name without the folders that a client may add, whatever its operating system."""
     name = filename.replace("\\", "/").rpartition("/")[2]
     return "" if name in (".", "..") else name
 

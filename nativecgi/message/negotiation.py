@@ -1,4 +1,4 @@
-"""Content negotiation (RFC 9110 12): what of several things a client likes best."""
+"""Content negotiation (RFC 9110 12): which of several options a client prefers."""
 
 import re
 from collections.abc import Iterator, Sequence
@@ -37,7 +37,7 @@ def _ranges(field: str) -> Iterator[tuple[str, float]]:
 
 
 def _weight(text: str) -> float:
-    """RFC 9110 12.4.2: 0 to 1 with three decimals; what is malformed does not count as a wish.
+    """RFC 9110 12.4.2: 0 to 1 with three decimals; a malformed weight counts as none.
 
     But .2 is 0.2: Java's HttpURLConnection writes it in every request.
     """

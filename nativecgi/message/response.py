@@ -172,7 +172,7 @@ def _uri(text: str) -> str:
 
 
 def _encodable(value: Any) -> Any:
-    """The same built-in value with U+FFFD for what is in no UTF-8."""
+    """The same built-in value with U+FFFD for what UTF-8 cannot encode."""
     match value:
         case str():
             return value.encode("utf-8", "surrogateescape").decode("utf-8", "replace")

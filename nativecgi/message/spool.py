@@ -10,7 +10,7 @@ _COPIED = 1024 * 1024  # bytes at a time
 
 
 class Spool:
-    """What was written to it; parts of it are files of their own, all with one descriptor.
+    """Collects what is written to it; parts of it are files, which share one descriptor.
 
     The file has no name, and goes with the last of them.
     """
@@ -21,7 +21,7 @@ class Spool:
         self.size = 0  # in bytes
 
     def write(self, data: bytes) -> None:
-        """Add to it. Raises OSError where there is no room for a file."""
+        """Append bytes. Raises OSError if there is no room for a file."""
         if self._file is None and self.size + len(data) > _IN_MEMORY:
             self._file = _temporary_file()
             self._file.write(self._memory)
@@ -33,7 +33,7 @@ class Spool:
         self.size += len(data)
 
     def part(self, start: int) -> BinaryIO:
-        """What was written behind the first `start` bytes, as a file to be read."""
+        """What was written after the first `start` bytes, as a readable file."""
         if self._file is not None:
             self._file.flush()
         return cast(BinaryIO, io.BufferedReader(_Part(self, start, self.size - start)))

@@ -11,7 +11,7 @@ T = TypeVar("T")
 
 
 class Environment(MutableMapping[str, str]):
-    """The variables in a block: NAME=value each, a NUL before the first and behind each.
+    """The variables in a block: NAME=value each, with a NUL before the first and after each.
 
     The first of a name is the one that counts, as for getenv(3). What is no variable, for want of
     a "=", is left out.
@@ -86,7 +86,7 @@ _unread = Environment("\0")
 
 
 class _Unread:
-    """A process's variables as os.environ keeps them, until it has them in a place of its own."""
+    """A process's variables as os.environ keeps them, until it stores them itself."""
 
     def __get__(self, _environ: "_Environ | None", _owner: type) -> dict[bytes, bytes]:
         data = {os.fsencode(name): os.fsencode(value) for name, value in _unread.items()}

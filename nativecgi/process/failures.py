@@ -1,4 +1,4 @@
-"""What has led to an exception."""
+"""The exceptions that have led to an exception."""
 
 from collections.abc import Iterator
 

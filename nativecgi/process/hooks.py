@@ -1,4 +1,4 @@
-"""What is to be done around the freeze point."""
+"""The functions that run around the freeze point."""
 
 from collections.abc import Callable
 from typing import TypeVar

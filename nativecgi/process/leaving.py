@@ -10,7 +10,7 @@ from nativecgi.process.streams import flush_streams
 
 
 def leave(status: int) -> NoReturn:
-    """End the process as the interpreter would, less its dismantling of every object.
+    """End the process as the interpreter would, but without destroying every object.
 
     Threads that are no daemons are waited for and atexit's functions are run.
     """

@@ -27,7 +27,7 @@ BEGUN = 255
 
 
 class Letterbox:
-    """One such buffer, in memory of its own or in `content`, which has to have its size."""
+    """A letterbox in memory that it allocates, or in `content`, which must have the right size."""
 
     def __init__(self, content: bytearray | None = None) -> None:
         self._content = bytearray(_SIZE) if content is None else content
@@ -48,7 +48,7 @@ class Letterbox:
         self._content[_HEAD : _HEAD + len(block)] = block
 
     def arguments_and_block(self) -> tuple[list[str], str]:
-        """What is in it, as text as in sys.argv and os.environ.
+        """The arguments and the environment, as text as in sys.argv and os.environ.
 
         The variables are in one piece, as in environment.py.
         """

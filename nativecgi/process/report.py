@@ -43,7 +43,7 @@ def report(failure: BaseException, env: Mapping[str, str], note: str = "") -> st
 
 
 def _functions(failure: BaseException) -> Iterator[str]:
-    """The functions that an exception has gone through, without anything of its own."""
+    """The functions that an exception has passed through, without any of its own text."""
     trace = failure.__traceback__
     while trace is not None:
         code = trace.tb_frame.f_code

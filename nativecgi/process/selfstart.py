@@ -53,7 +53,7 @@ def _refuse_itself(program: Any, arguments: Sequence[Any]) -> None:
 
 
 def refuse_to_interpret() -> None:
-    """End a process that is to be an interpreter; sys.argv becomes what it is in a script.
+    """End a process that should be an interpreter; otherwise make sys.argv that of a script.
 
     Its first argument behind the program is the program again in `[sys.executable, __file__]`, and
     is left out. It is an option of the interpreter's or another file in what would need one.

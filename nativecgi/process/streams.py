@@ -69,7 +69,7 @@ def call_it(stream: io.TextIOWrapper, name: str, mode: str) -> None:
 
 
 def flush_streams() -> None:
-    """Write out what is buffered, as far as there is anyone to take it."""
+    """Write out what is buffered, if anything can take it."""
     for stream in (sys.stdout,) if sys.stdout is sys.stderr else (sys.stdout, sys.stderr):
         if stream is not None:
             try:

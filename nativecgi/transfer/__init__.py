@@ -1,1 +1,1 @@
-"""A request's body and an answer on their way: all that reads and writes their descriptors."""
+"""Request bodies and answers in transit: everything that reads or writes their descriptors."""

@@ -31,7 +31,7 @@ class BodyReader(io.RawIOBase):
         return True
 
     def readinto(self, buffer: bytearray | memoryview) -> int:  # type: ignore[override]
-        """Fill as much of `buffer` as there is; 0 is the end.
+        """Fill as much of `buffer` as is available; 0 means the end.
 
         Raises IncompleteBodyError where the input ends before the announced length: half a body
         must not be taken for a whole one. Raises ValueError once the body has been drained.
@@ -58,7 +58,7 @@ class BodyReader(io.RawIOBase):
         return self._left
 
     def drain(self, limit: int) -> None:
-        """Read on and forget, up to `limit` bytes, what the handler left unread."""
+        """Read and discard what the handler left unread, up to `limit` bytes."""
         self._is_drained = True
         buffer = memoryview(bytearray(min(self._left, limit, _FORGOTTEN)))
         while self._left > 0 and limit > 0:
@@ -77,7 +77,7 @@ class BodyReader(io.RawIOBase):
 
 
 def drain(raw: BodyReader, limit: int = DRAIN_LIMIT) -> None:
-    """Forget what is left of a body, up to `limit` bytes.
+    """Read and discard the rest of a body, up to `limit` bytes.
 
     Apache's mod_cgid and fcgiwrap lose the answer of a program that leaves input unread.
     """

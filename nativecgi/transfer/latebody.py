@@ -1,4 +1,4 @@
-"""A request's body for who may read it while the answer is being sent."""
+"""A request's body for readers that read it while the answer is being sent."""
 
 import io
 from contextlib import suppress
@@ -10,7 +10,7 @@ _PIECE = 64 * 1024  # bytes that are put aside at a time
 
 
 class LateBody(io.RawIOBase):
-    """A body of which `keep` puts aside what is unread, before the answer begins.
+    """A body that can keep what is unread before the answer begins (`keep`).
 
     Without it that is forgotten then (see cgi.exchange), as the servers want it.
     """
@@ -30,7 +30,7 @@ class LateBody(io.RawIOBase):
         return count if count or self._is_whole else _read(self._body, buffer)
 
     def keep(self, limit: int) -> None:
-        """Put aside what is unread, up to `limit` bytes: in a temporary file where it is long.
+        """Keep what is unread, up to `limit` bytes, in a temporary file if it is long.
 
         Who reads on behind them, or where such a file could not be made, gets an error.
         """

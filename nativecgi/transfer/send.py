@@ -31,7 +31,7 @@ class Streamed(Struct):
 
 
 class DisconnectedError(BaseException):
-    """The client, or the server, takes no more of the answer.
+    """The client, or the server, accepts no more of the answer.
 
     No Exception: a signal can raise it in a handler's generator, which must not catch it as one.
     """
@@ -42,7 +42,7 @@ class IncompleteError(Exception):
 
 
 def send(answer: Streamed, descriptor: int) -> None:
-    """Write all of an answer, and close what it comes from in any case.
+    """Write the whole answer, and close its source in any case.
 
     Raises DisconnectedError, IncompleteError, and whatever the pieces raise.
     """
@@ -54,7 +54,7 @@ def send(answer: Streamed, descriptor: int) -> None:
 
 
 def transmit(answer: Streamed, descriptor: int) -> None:
-    """Write all of an answer, and close nothing. Raises what `send` raises.
+    """Write the whole answer, and close nothing. Raises what `send` raises.
 
     Where it fails the time limit on its pieces is still running (see deadline.stop).
     """
@@ -78,7 +78,7 @@ def close_source(answer: Streamed) -> None:
 
 
 def write(output: bytes, descriptor: int) -> None:
-    """Write all of it: a pipe may take it in pieces. Raises DisconnectedError."""
+    """Write all bytes: a pipe may take them in pieces. Raises DisconnectedError."""
     rest = memoryview(output)
     try:
         while rest:
@@ -96,7 +96,7 @@ def chunk(piece: bytes) -> bytes:
 
 
 def file_length(body: object) -> int | None:
-    """How many bytes a file has from where it stands; None where that is not known.
+    """How many bytes a file has after its current position; None if that is not known.
 
     So it is of what is no regular file, and of the files in /proc and /sys.
     """

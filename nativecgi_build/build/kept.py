@@ -9,7 +9,7 @@ from pathlib import Path
 import msgspec
 
 from nativecgi_build.build.errors import BuildError
-from nativecgi_build.build.pipeline import COMPILED
+from nativecgi_build.build.pipeline import COMPILED, FAST
 from nativecgi_build.build.placing import is_copy
 from nativecgi_build.build.records import Built, Compiled, read_record
 from nativecgi_build.settings import Settings, user_cache
@@ -28,10 +28,14 @@ class Kept(msgspec.Struct, frozen=True):
     folder: Path
     source: Path | None = None  # of the app; None where nothing was compiled
 
-    @property
-    def frozen(self) -> Path:
-        """Its program, as it was frozen last."""
-        return self.folder / f"{self.name}.frozen"
+    def frozen(self) -> list[Path]:
+        """Its programs as they were frozen last: compiled, and not (--fast)."""
+        programs = (folder / f"{self.name}.frozen" for folder in _works(self.folder))
+        return [program for program in programs if program.is_file()]
+
+
+def _works(folder: Path) -> tuple[Path, ...]:
+    return folder, folder / FAST
 
 
 def kept(settings: Settings) -> Iterator[Kept]:
@@ -39,10 +43,10 @@ def kept(settings: Settings) -> Iterator[Kept]:
     folder = settings.kept / "apps"
     for work in sorted(folder.iterdir()) if folder.is_dir() else ():
         if work.is_dir():
-            compiled = read_record(work / COMPILED, Compiled)
-            source = Path(_KIND.split(compiled.app)[0]) if compiled else None
+            records = (read_record(it / COMPILED, Compiled) for it in _works(work))
+            sources = [Path(_KIND.split(it.app)[0]) for it in records if it]
             name = work.name if settings.cache else _HASH.sub("", work.name)
-            yield Kept(name, work, source)
+            yield Kept(name, work, sources[0] if sources else None)
 
 
 def parts_of(program: str, settings: Settings) -> tuple[str, Built]:
@@ -53,13 +57,13 @@ def parts_of(program: str, settings: Settings) -> tuple[str, Built]:
     path = Path(program)
     if not path.is_file() and "/" not in program:
         path = settings.outputs / program
-    known = [it for it in kept(settings) if it.frozen.is_file()]
+    known = [(it.name, frozen) for it in kept(settings) for frozen in it.frozen()]
     if path.is_file():
-        known = [it for it in known if _is_same(it.frozen, path)]
+        known = [it for it in known if _is_same(it[1], path)]
     else:
-        known = [it for it in known if it.name == path.name and "/" not in program]
-    records = [(it, read_record(it.folder / "frozen.json", Built)) for it in known]
-    found = [(it.name, built) for it, built in records if built]
+        known = [it for it in known if it[0] == program]
+    records = [(name, read_record(it.parent / "frozen.json", Built)) for name, it in known]
+    found = [(name, built) for name, built in records if built]
     if not found:
         raise BuildError(
             f"{program} is no program that was built here and is frozen\n"
@@ -111,7 +115,7 @@ def _programs(it: Kept, settings: Settings) -> Iterator[Path]:
         program.unlink()
         shutil.rmtree(folder)
         yield program
-    elif program.is_file() and it.frozen.is_file() and is_copy(it.frozen, program):
+    elif program.is_file() and any(is_copy(frozen, program) for frozen in it.frozen()):
         program.unlink()
         yield program
 

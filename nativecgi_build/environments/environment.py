@@ -167,7 +167,7 @@ def _make(made: Environment, library: Path, required: Required) -> None:
     others = () if required.is_locked else ("--constraint", str(constraints))
     if listed.read_text().strip():
         command = [*installer(made.python), *others, "--requirement", str(listed)]
-        run(*command, folder=required.folder)
+        run(*command, folder=required.runs_in)
     _check_needs(made, required)
     for path in required.linked:
         with suppress(FileExistsError):  # it is installed

@@ -46,7 +46,10 @@ class Required(msgspec.Struct, frozen=True):
 
     source: str  # where it is from, in words
     text: str = ""  # in the format of requirements files
-    folder: Path = Path()  # that paths in it begin at
+    folder: Path = Path()  # that the names of further files in it begin at
+    # Where an installer runs, which is where paths of packages begin: of a file of requirements
+    # the working folder, as pip has it.
+    runs_in: Path | None = None
     files: tuple[Path, ...] = ()  # all that have a say in it
     is_locked: bool = False  # it has a version of everything, so nothing else may choose
     linked: tuple[Path, ...] = ()  # the project's own packages and modules, to be used in place
@@ -70,7 +73,7 @@ def required_by(source: Path, root: Path, metadata: Metadata) -> Required | None
     if metadata.dependencies:
         text = "\n".join(_without_own(metadata.dependencies))
         files = tuple(files_named(text, Path.cwd()))
-        return Required(f"what {source.name} requires", text, Path.cwd(), files)
+        return Required(f"what {source.name} requires", text, Path.cwd(), files=files)
     folders = [source if source.is_dir() else source.parent, root]
     if project:
         folders.append(project.folder)
@@ -118,12 +121,13 @@ def _configured(settings: Settings) -> Required:
             raise EnvironmentFailed(f"there is no {listed}, which {where}, names")
         return _listed(listed, settings.requirements)
     text = "\n".join(_without_own(settings.requirements))
-    return Required(where, text, settings.folder, tuple(files_named(text, settings.folder)))
+    files = tuple(files_named(text, settings.folder))
+    return Required(where, text, settings.folder, settings.folder, files)
 
 
 def _listed(file: Path, source: str) -> Required:
     text = file.read_text(encoding="utf-8", errors="replace")
-    return Required(source, text, file.parent, tuple(files_of(file)))
+    return Required(source, text, file.parent, files=tuple(files_of(file)))
 
 
 def _of_project(project: Project, root: Path) -> Required | None:
@@ -133,12 +137,14 @@ def _of_project(project: Project, root: Path) -> Required | None:
     for name, read in (("uv.lock", _uv_lock), ("pylock.toml", _pylock)):
         if (lock := project.folder / name).is_file():
             both = (lock, project.folder / FILE)
-            return Required(name, read(lock), project.folder, both, True, linked)
+            root = project.folder
+            return Required(name, read(lock), root, root, both, is_locked=True, linked=linked)
     if project.dependencies is None or "dependencies" in project.dynamic:
         return None
     text = "\n".join(_without_own(project.dependencies))
     files = (project.folder / FILE, *files_named(text, project.folder))
-    return Required(f"dependencies in {FILE}", text, project.folder, files, linked=linked)
+    source, folder = f"dependencies in {FILE}", project.folder
+    return Required(source, text, folder, folder, files, linked=linked)
 
 
 def _own_packages(folder: Path) -> Iterator[Path]:

@@ -90,7 +90,7 @@ def attributes(tracee: Tracee, instruction: int, scratch: int) -> dict[str, str]
 
 
 def changes(before: Mapping[str, str], now: Mapping[str, str]) -> Iterator[str]:
-    """What is not as it was, each with what to do about it."""
+    """What differs from the start, each with what to do about it."""
     for name, value in now.items():
         # An administrator may have changed the processors of all: then it is not the program.
         is_given = name == _PROCESSORS and value == _processors(os.getpid())
@@ -115,7 +115,7 @@ def _namespaces(pid: int) -> dict[str, str]:
 
 
 def _streams(pid: int) -> dict[str, str]:
-    """What the standard streams are: a thaw's are its own, whatever the program put there."""
+    """The standard streams: a new process has its own, whatever the program has put there."""
     found = {str(it.number): it.target for it in procfs.descriptors(pid)}
     return {f"descriptor {number}": found.get(number, "closed") for number in "012"}
 

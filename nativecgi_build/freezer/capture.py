@@ -127,7 +127,7 @@ def capture(
 
 
 def _is_kept(mapping: Mapping) -> bool:
-    """Readable memory but for what the kernel gives every process: stack, vDSO and their like."""
+    """Readable memory, except what the kernel gives every process: stack, vDSO and the like."""
     return mapping.permissions[0] == "r" and not mapping.path.startswith(("[stack", "[v"))
 
 
@@ -154,7 +154,7 @@ def _read(tracee: Tracee, mapping: Mapping) -> Iterator[Region]:
 
 
 def _content(tracee: Tracee, address: int, size: int) -> bytes:
-    """What is there, or nothing if not all of it can be read."""
+    """The content of the memory, or nothing if not all of it can be read."""
     with suppress(OSError):
         return tracee.read(address, size)
     return b""
@@ -185,7 +185,7 @@ def _guards(mapping: Mapping, memory: list[Region]) -> Iterator[Reservation]:
 def _without_traces(
     region: Region, prepared: Prepared, unused_end: int, forgotten: Sequence[Path]
 ) -> Region:
-    """The region with zeros for the command line and for what is left of finished calls.
+    """The region with zeros in place of the command line and of what finished calls have left.
 
     A forgotten path becomes one below /proc, where nobody can put a library or a module for
     the program to find.

@@ -1,4 +1,4 @@
-"""Makes the side file that tells a debugger what is where in a frozen program.
+"""Makes the side file that tells a debugger what lies where in a frozen program.
 
 An image is bare memory: it has no names, and no table by which to walk up a stack. Both are in
 the files that the program had mapped, each of them somewhere else. Here they become one ELF file,

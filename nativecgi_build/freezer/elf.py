@@ -70,7 +70,7 @@ def headers(entry: int, segments: list[Segment]) -> bytes:
 
 
 def with_sections(entry: int, sections: list[Section]) -> bytes:
-    """A file that has these sections, numbered from 1, and behind them one of their names.
+    """A file with these sections, numbered from 1, followed by a section with their names.
 
     It calls itself an executable at fixed addresses, but there is nothing in it to run.
     """

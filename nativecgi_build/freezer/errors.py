@@ -7,7 +7,7 @@ from typing import ClassVar
 
 
 class FreezerError(Exception):
-    """Nothing was written; the message says what is wrong and what to do."""
+    """Nothing was written. The message says what is wrong and what to do."""
 
     status: ClassVar[int] = 1
 

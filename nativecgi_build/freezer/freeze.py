@@ -126,7 +126,7 @@ def freeze(
 
 
 class _Program(Struct, frozen=True):
-    """What is to be frozen."""
+    """The program to freeze."""
 
     command: Sequence[str]
     environment: dict[str, str]
@@ -135,7 +135,7 @@ class _Program(Struct, frozen=True):
 
 
 class _Frozen(Struct, frozen=True):
-    """What is read of it at its freeze point."""
+    """What is read from the program at its freeze point."""
 
     snapshot: Snapshot
     stub_address: int

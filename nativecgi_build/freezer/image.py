@@ -93,7 +93,7 @@ def _is_large(area: list[list[Region]]) -> bool:
 
 
 def _placed(areas: list[list[list[Region]]], free: int) -> list[tuple[Segment, list[Region]]]:
-    """Each group with its place in the file, of which all behind `free` is free.
+    """Each group with its place in the file, where everything after `free` is free.
 
     A large area lies in the file as it does in memory, with its huge pages where the file has
     its own: what the page cache holds in one piece is then mapped in one piece. It shares none

@@ -1,4 +1,4 @@
-"""How a path stands in a process's memory, and what replaces it where it is to be forgotten."""
+"""How paths are stored in a process's memory, and what replaces one that has to be forgotten."""
 
 import os
 

@@ -36,7 +36,7 @@ Range = tuple[int, int]  # where it starts and ends
 
 
 def place(tracee: Tracee, chance: Chance) -> list[Range]:
-    """Move the program; returns the memory that is to be given back at the freeze point."""
+    """Move the program; returns the memory to release at the freeze point."""
     registers = ptrace.get_registers(tracee.pid)
     mappings = procfs.mappings(tracee.pid)
     instruction = _borrowed_instruction(tracee)
@@ -79,7 +79,7 @@ def _borrowed_instruction(tracee: Tracee) -> int:
 
 
 def _together_with(mappings: list[Mapping], address: int) -> list[Mapping]:
-    """The mappings of the file that is at an address, and its zeros behind them.
+    """The mappings of the file at an address, and the zeros that follow them.
 
     There may be holes between them: what patchelf adds lies apart.
     """
@@ -110,7 +110,7 @@ def _move_heap(tracee: Tracee, instruction: int, distance: int) -> None:
 
 
 def _take(tracee: Tracee, instruction: int, start: int, end: int) -> list[Range]:
-    """Map all that is free from `start` to `end`, such that nothing else is put there.
+    """Map everything free from `start` to `end`, so that nothing else is put there.
 
     The kernel gives a program the highest free memory below `end`; where it is set to begin with
     the lowest (vm.legacy_va_layout), that is the same in each build, but not the seed's.

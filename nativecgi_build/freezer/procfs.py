@@ -121,7 +121,7 @@ def parse_locks(text: str, pid: int) -> set[int]:
 
 
 def sockets(pid: int) -> dict[str, str]:
-    """What is known of a process's sockets, by their targets as in /proc/PID/fd."""
+    """What is known about a process's sockets, by their targets in /proc/PID/fd."""
     found: dict[str, str] = {}
     for protocol in ("tcp", "tcp6", "udp", "udp6", "unix"):
         with suppress(FileNotFoundError):  # a kernel without that protocol

@@ -1,4 +1,4 @@
-"""From the memory of a process to the pieces of its image: what the file holds, what is mapped."""
+"""From a process's memory to the parts of its image: what the file contains, what is mapped."""
 
 from collections.abc import Iterable, Iterator
 from itertools import groupby

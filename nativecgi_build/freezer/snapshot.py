@@ -54,7 +54,7 @@ class Canary(Struct, frozen=True):
 
 
 class Snapshot(Struct, frozen=True):
-    """All that is kept of a process."""
+    """Everything that is kept of a process."""
 
     registers: dict[str, int]  # by the names of thaw.S's saved_ words
     memory: list[Region]

@@ -1,4 +1,4 @@
-"""Has each copy of SQLite in a stopped process seed its generator of random numbers anew.
+"""Makes each copy of SQLite in a stopped process reseed its random number generator.
 
 SQLite seeds it once, from the kernel, when it is first used. What was drawn before the freeze
 point must not go on in every process. Other generators ask the kernel each time, or notice that

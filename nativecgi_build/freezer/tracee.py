@@ -105,7 +105,7 @@ class Tracee:
     def call_function(
         self, address: int, stack: int, *arguments: int, seconds: float = FUNCTION_SECONDS
     ) -> None:
-        """Have the stopped process run one function of its own, with memory below `stack`.
+        """Have the stopped process run one of its functions, with memory below `stack`.
 
         Raises CannotFreeze where it does not return within `seconds`.
         """

@@ -50,7 +50,7 @@ def touched(
 
 
 def in_order(pages: Iterable[Touch]) -> list[Touch]:
-    """What to touch first, of the pages that a process has, and then all that it writes to.
+    """The pages of a process to touch first, in order, and then all pages that it writes to.
 
     When the first page of a huge one is read from a file that is not in the page cache, the kernel
     reads that and the next, and puts a mark on the next. When that is touched within 128 KiB of

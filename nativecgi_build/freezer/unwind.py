@@ -128,13 +128,13 @@ def _function(table: Table, start: int, end: int, common: Common) -> Function | 
 
 
 def _entry(head: int, content: bytes) -> bytes:
-    """Behind its length; instructions that do nothing, which are zeros, fill it up."""
+    """An entry after its length, filled up with instructions that do nothing (zeros)."""
     content += bytes(-(8 + len(content)) % _ALIGNMENT)
     return struct.pack("<II", 4 + len(content), head) + content
 
 
 def _number(data: bytes, offset: int) -> tuple[int, int]:
-    """An unsigned LEB128 number and the offset behind it, which is a signed one's as well."""
+    """An unsigned LEB128 number and the offset after it; a signed number ends there, too."""
     value = shift = 0
     while True:
         byte = data[offset]

@@ -186,7 +186,7 @@ def _freeze_point(body: Sequence[ast.stmt], last: int) -> tuple[int, str]:
 
 
 def _earliest(body: Sequence[ast.stmt]) -> int:
-    """How many statements have to stay at the top: the docstring, and what is from __future__."""
+    """How many statements have to stay at the top: the docstring and imports from __future__."""
     kept = (
         number
         for number, it in enumerate(body, 1)
@@ -205,7 +205,7 @@ def _source(settings: Iterable[ast.stmt]) -> str:
 
 
 def _named(**arguments: object) -> list[str]:
-    """Arguments as they are written, but for those that are empty."""
+    """Arguments as they are written, without empty ones."""
     return [f"{name}={value!r}" for name, value in arguments.items() if value]
 
 

@@ -177,7 +177,7 @@ def _is_of_flup(server: ast.expr, body: Sequence[ast.stmt]) -> bool:
 
 
 def _is_of_process(it: ast.AST, names: Names, own: Mapping[str, Definition]) -> bool:
-    """Whether what is executed, and not only defined, by a statement has to do with a process.
+    """Whether what a statement executes, and does not only define, depends on the process.
 
     `own` are the script's functions and classes: what they do counts where they are called.
     """
@@ -220,7 +220,7 @@ def _called(definition: Definition) -> list[ast.stmt]:
 
 
 def _executed(it: ast.AST) -> Iterator[ast.AST]:
-    """The nodes of a statement but for the bodies of functions that it defines."""
+    """The nodes of a statement, without the bodies of functions that it defines."""
     yield it
     match it:
         case ast.FunctionDef() | ast.AsyncFunctionDef():
@@ -241,7 +241,7 @@ def _defaults(arguments: ast.arguments) -> list[ast.expr]:
 
 
 def _is_setting(it: ast.stmt, names: Names) -> bool:
-    """Whether a statement sets sys.path or os.environ, or a name for a path, by what is known."""
+    """Whether a statement sets sys.path or os.environ, or a name for a path, from known values."""
     match it:
         case ast.Expr(ast.Call(function, arguments, keywords)):
             values = [*arguments, *(keyword.value for keyword in keywords)]
@@ -386,7 +386,7 @@ def _is_harmless_function(it: ast.FunctionDef | ast.AsyncFunctionDef, constants:
 
 
 def _add(target: ast.expr, constants: set[str]) -> bool:
-    """Note a constant's names; returns whether that is all that is assigned to."""
+    """Record the names of constants; returns whether the statement assigns nothing else."""
     parts = target.elts if isinstance(target, ast.Tuple | ast.List) else [target]
     names = {it.id for it in parts if isinstance(it, ast.Name)}
     constants |= names

@@ -117,3 +117,22 @@ def test_there_is_no_colour_where_none_is_wanted(project: Path) -> None:
         env = {**os.environ, **colours, **variables}
         result = subprocess.run(command, cwd=project, env=env, capture_output=True, check=False)
         assert (b"\x1b[3" not in result.stderr.replace(b"\x1b[?25", b"")) == is_plain
+
+
+def test_programs_are_installed_from_a_folder_to_another(tmp_path: Path) -> None:
+    program = tmp_path / "dist" / "hello"
+    program.parent.mkdir()
+    program.write_text("#!/bin/sh\n")
+    program.chmod(0o755)
+    result = nativecgi("install", "--to", "cgi-bin", cwd=tmp_path)
+    assert (result.returncode, result.stdout) == (0, "hello: installed in cgi-bin\n")
+    assert (tmp_path / "cgi-bin" / "hello").read_text() == "#!/bin/sh\n"
+
+
+def test_clean_says_what_it_removed(tmp_path: Path) -> None:
+    work = tmp_path / "cache" / "apps" / "hello"
+    work.mkdir(parents=True)
+    (tmp_path / "pyproject.toml").write_text("[tool.nativecgi]\ncache = 'cache'\n")
+    result = nativecgi("clean", cwd=tmp_path)
+    assert (result.returncode, result.stdout) == (0, f"removed {work}\n")
+    assert not work.exists()

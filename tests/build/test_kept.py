@@ -44,6 +44,16 @@ def built(settings: Settings, source: Path, program: str) -> None:
     write_record(file.parent / "frozen.json", record)
 
 
+def built_fast(settings: Settings, source: Path, program: str) -> None:
+    """What a build leaves that compiles nothing."""
+    folder = frozen(settings, source).parent
+    built(settings, source, program)
+    kept = [it for it in folder.iterdir() if it.is_file()]
+    (folder / "fast").mkdir()
+    for path in kept:
+        path.rename(folder / "fast" / path.name)
+
+
 def copied(settings: Settings, target: Path) -> Path:
     """A program that was copied so that its time is another one's."""
     target.write_bytes((settings.outputs / "hello").read_bytes())
@@ -76,6 +86,17 @@ def test_what_was_not_built_here_is_an_error_of_two_lines(project: Settings, pro
 
 
 # --- clean ---
+
+
+def test_a_program_that_was_not_compiled_is_found_and_removed(project: Settings) -> None:
+    source = project.folder / "quick.py"
+    built_fast(project, source, "a quick program")
+    file = frozen(project, source)
+    place_file(file.parent / "fast" / file.name, project.outputs / "quick")
+    assert list(parts_of("quick", project)[1].parts) == ["a quick program"]
+    removed = clean(project, everything=False)
+    assert {project.outputs / "quick", file.parent} <= set(removed)
+    assert not (project.outputs / "quick").exists()
 
 
 def test_what_was_built_of_a_project_is_removed(project: Settings, tmp_path: Path) -> None:

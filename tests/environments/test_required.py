@@ -165,3 +165,41 @@ def test_without_uv_its_lock_cannot_be_read(project: Path, monkeypatch: pytest.M
     (project / "uv.lock").write_text("version = 1\n")
     with pytest.raises(EnvironmentFailed, match=r"uv\.lock can be read by uv alone.*pip install"):
         made(project)
+
+
+def test_paths_in_a_project_s_list_begin_in_the_project(
+    project: Path, wheels: dict[str, str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir("/")
+    make_wheel(project, "first")
+    write(project, tool="requirements = ['./first-1.0-py3-none-any.whl']")
+    assert found(project)[0] == {"first"}
+
+
+def test_paths_in_a_file_of_requirements_begin_where_the_build_runs(
+    project: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    make_wheel(project, "first")
+    monkeypatch.chdir(project)
+    (project / "cgi" / "requirements.txt").write_text("./first-1.0-py3-none-any.whl\n")
+    assert found(project)[0] == {"first"}
+
+
+@pytest.mark.parametrize("installer", ["pip", "uv"])
+def test_each_installer_checks_the_hashes_of_a_lock(
+    project: Path, wheels: dict[str, str], installer: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PATH", f"{UV.parent}:/usr/bin:/bin")
+    write(project, dependencies=[wheels["first"]])
+    subprocess.run([UV, "lock", "--quiet", "--offline"], cwd=project, check=True)
+    exported = ["export", "--quiet", "--frozen", "--format", "pylock.toml", "--no-emit-project"]
+    text = subprocess.check_output([UV, *exported], cwd=project, text=True)
+    (project / "uv.lock").unlink()
+    (project / "pylock.toml").write_text(text)
+    if installer == "pip":
+        monkeypatch.setenv("PATH", "/usr/bin:/bin")
+    assert found(project) == ({"first"}, "pylock.toml")
+    digest = text.partition('sha256 = "')[2][:64]
+    (project / "pylock.toml").write_text(text.replace(digest, "0" * 64))
+    with pytest.raises(EnvironmentFailed, match=r"(?i)hash"):
+        made(project)

@@ -94,7 +94,7 @@ def test_a_user_with_python_and_a_compiler_gets_a_program_of_the_wheel(
     commands = start_commands().replace("pip install nativecgi\n", f"pip install {wheel.name}\n")
     result = shell(f"python3 -m venv venv; . venv/bin/activate; {commands}")
     assert result.returncode == 0, result.stdout + result.stderr
-    assert result.stdout.replace("\r\n", "\n").endswith(start_output().rstrip("\n"))
+    assert result.stdout.replace("\r\n", "\n").rstrip("\n").endswith(start_output().rstrip("\n"))
 
 
 def test_a_clone_is_served_and_tested_by_one_command_each(
