@@ -51,12 +51,14 @@ def run(main: str, file: str) -> None:
         __import__(package)
     modules = next(it for it in sys.meta_path if isinstance(it, Modules))
     spec = cast(ModuleSpec, modules.find_spec(main))
-    module = sys.modules[MAIN]
-    names = {"__name__": MAIN, "__builtins__": __builtins__, "__doc__": None}
-    module.__dict__.clear()
-    module.__dict__.update(names, __file__=os.path.join(place, file), __package__=package)
-    module.__dict__.update(__spec__=spec if package else None, __loader__=spec.loader)
-    exec(spec.loader.get_code(main), module.__dict__)  # type: ignore[union-attr]
+    loader = cast(Loader, spec.loader)
+    loader.path = os.path.join(place, file)  # a script has a name of its own
+    names = vars(sys.modules[MAIN])
+    names.clear()
+    names.update(__name__=MAIN, __doc__=None, __package__=package or None, __loader__=loader)
+    names.update(__spec__=spec if package else None, __annotations__={}, __builtins__=__builtins__)
+    names.update(__file__=loader.path, __cached__=None)
+    exec(loader.get_code(main), names)
 
 
 def _extensions(folder: str) -> Iterator[str]:

@@ -14,6 +14,8 @@ from nativecgi_build.nuitka_plugins.installed import installed, linked
 # What nativecgi runs in each request. An upload takes a tenth more instructions with multipart's
 # bytecode; msgspec is in C.
 COMPILED = {"nativecgi", "multipart"}
+# What of nativecgi's own an app's environment has in a folder of links, which is no site-packages.
+LINKED = {"msgspec"}
 # Of nativecgi what runs at the build alone. Not those that ask whether they are compiled.
 AT_THE_BUILD = tuple(
     f"nativecgi.frozen.{name}" for name in "immortal memory mersenne openings rehearsal".split()
@@ -28,7 +30,7 @@ class KeepBytecode(NuitkaPluginBase):
 
     def __init__(self) -> None:
         own = linked(sys.path) | COMPILED
-        self._bytecode = (*sorted(installed(sys.path) - own), *AT_THE_BUILD)
+        self._bytecode = (*sorted((installed(sys.path) | LINKED) - own), *AT_THE_BUILD)
 
     def decideCompilation(self, module_name: ModuleName) -> str | None:  # noqa: N802
         """How a module is included; None leaves it to others."""

@@ -92,3 +92,17 @@ def test_functions_of_other_modules_keep_their_names(tmp_path: Path) -> None:
     file.write_text(code)
     shared(tmp_path, "bakery$__main__")
     assert file.read_text() == code
+
+
+def test_msgspec_stays_bytecode_where_an_app_s_environment_has_only_a_link_to_it() -> None:
+    code = """if True:
+        import sys
+        from nuitka.utils.ModuleNames import ModuleName
+        from nativecgi_build.nuitka_plugins.keep_bytecode import KeepBytecode
+        sys.path = [path for path in sys.path if "site-packages" not in path]
+        print([KeepBytecode().decideCompilation(ModuleName(name))
+               for name in ("msgspec.json", "multipart", "nativecgi.run", "shop")])
+    """
+    command = [sys.executable, "-W", "ignore", "-c", code]
+    result = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+    assert result.stdout == "['bytecode', None, None, None]\n", result.stderr
