@@ -5,6 +5,7 @@ from importlib import import_module
 import pytest
 
 PUBLIC = {
+    "freezer": "CannotFreeze FreezerError Unsupported WouldBeLost freeze require_support",
     "nativecgi": "Handler Request Response after_thaw before_freeze from_wsgi run text",
     "nativecgi.asgi": "from_asgi",
     "nativecgi.freezepoint": "reach",
