@@ -5,11 +5,25 @@ from pathlib import Path
 from typing import NoReturn
 
 import typer
+from typer.core import TyperGroup
 
 from nativecgi_build.settings import Settings, SettingsError, settings_of
 
+# As they are needed in a project's life.
+ORDER = ("new", "run", "build", "serve", "install", "explain", "doctor", "clean")
+
+
+class Commands(TyperGroup):
+    """The commands, which the help lists in that order."""
+
+    def list_commands(self, ctx: typer.Context) -> list[str]:  # type: ignore[override]
+        """Their names."""
+        return sorted(super().list_commands(ctx), key=ORDER.index)
+
+
 app = typer.Typer(
     name="nativecgi",
+    cls=Commands,
     no_args_is_help=True,
     rich_markup_mode=None,
     pretty_exceptions_enable=False,

@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -38,6 +39,12 @@ def test_an_option_takes_all_files_up_to_the_next_option(given: str, expected: s
 def test_the_version_is_that_of_the_distribution() -> None:
     result = nativecgi("--version")
     assert (result.returncode, result.stdout) == (0, "nativecgi 0.1.0\n")
+
+
+def test_the_help_lists_the_commands_as_a_project_needs_them() -> None:
+    listed = nativecgi("--help").stdout.partition("Commands:")[2]
+    names = [line.split()[0] for line in listed.splitlines() if re.match("  [a-z]", line)]
+    assert names == "new run build serve install explain doctor clean".split()
 
 
 def test_a_wrong_option_is_status_2() -> None:
