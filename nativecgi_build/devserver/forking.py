@@ -18,6 +18,7 @@ from nativecgi.process import letterbox
 from nativecgi.process.threads import count_threads
 
 _ALL = 2**64 - 1  # in a letterbox: its content is elsewhere
+_REAP_SECONDS = 0.5  # until a process that ended is noticed, when no request comes
 _DESCRIPTORS = 4  # of a request: its arguments and variables, and the three standard streams
 _NATIVE = ctypes.PyDLL(None)  # which keeps the interpreter's lock
 
@@ -38,8 +39,13 @@ def fork_at_freeze_point(connection: socket.socket, folder: str, ready: Callable
         sys.stderr.flush()
         ready()
         connection.sendall(b"ready")
+        connection.settimeout(_REAP_SECONDS)
         while True:
-            _, descriptors, _flags, _address = socket.recv_fds(connection, 1, _DESCRIPTORS)
+            try:
+                _, descriptors, _flags, _address = socket.recv_fds(connection, 1, _DESCRIPTORS)
+            except TimeoutError:
+                _reap()
+                continue
             if not descriptors:
                 os.killpg(0, signal.SIGKILL)
             _reap()

@@ -192,7 +192,6 @@ def test_a_crash_is_told(server: Server) -> None:
     answer, body = server.ask("/cgi-bin/shelf/crash")
     assert answer.status == 500
     assert b"has ended without an answer" in body
-    seen(server)  # which has the crash noticed
     server.wait_for("killed by SIGSEGV")
 
 

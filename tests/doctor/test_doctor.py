@@ -97,6 +97,8 @@ def test_a_full_disk_is_told(tmp_path: Path) -> None:
 
 
 def test_temporary_files_may_be_elsewhere_than_in_tmp(tmp_path: Path) -> None:
+    if Path(sys.prefix).is_relative_to("/tmp"):
+        pytest.skip("this checkout lies in /tmp, from where nothing could be run then")
     elsewhere = Path("/var/tmp") / f"nativecgi-test-{os.getpid()}"
     elsewhere.mkdir()
     try:
