@@ -94,7 +94,6 @@ class process:  # noqa: N801  # written like a function
         self._output = _output()
         self._stdout = _text(self._output, unbuffered)
         self._body: _Body | None = None
-        self._read_before = _bytes_read()  # by the interpreter, as it starts
         if getattr(sys.excepthook, "file", ...) is sys.stdout:  # cgitb's
             sys.excepthook.file = self._stdout  # type: ignore[attr-defined]
 
@@ -123,7 +122,6 @@ class process:  # noqa: N801  # written like a function
         os._exit(self._end() or status)
 
     def _prepare(self) -> Callable[[], None]:
-        self._read_before = 0  # a frozen process reads nothing
         _import(self._modules)
         # All text is in UTF-8, whatever the process's locale: as in UTF-8 mode (PEP 540).
         locale.getpreferredencoding = lambda do_setlocale=True: "utf-8"  # noqa: ARG005
@@ -151,7 +149,7 @@ class process:  # noqa: N801  # written like a function
         self._body = None
         length = _length(self._env)
         if length != 0 and sys.stdin is not None:
-            self._body = _Body(length, self._read_before)
+            self._body = _Body(length)
             sys.stdin = sys.__stdin__ = io.TextIOWrapper(  # type: ignore[misc]
                 io.BufferedReader(self._body), "utf-8", "surrogateescape", "\n"
             )
@@ -303,10 +301,12 @@ class _Body(io.FileIO):
     Without a `length` it ends where the input does.
     """
 
-    def __init__(self, length: int | None, read_before: int) -> None:
+    def __init__(self, length: int | None) -> None:
         super().__init__(_STDIN, closefd=False)
         self._length = length
-        self._read_before = read_before  # bytes, and none of them the body's
+        # Bytes, and none of them the body's: an interpreter's modules, or the time zone.
+        self._read_before, itself = _bytes_read()
+        self._read_before += itself
         self._rest = BodyReader(_STDIN, length)
 
     # A file would read on behind the body; what rests on `readinto` does not.
@@ -332,7 +332,7 @@ class _Body(io.FileIO):
         if self._length is None:
             drain(self._rest)
         elif self._rest.left:
-            drain(self._rest, max(0, self._length - _bytes_read() + self._read_before))
+            drain(self._rest, max(0, self._length - _bytes_read()[0] + self._read_before))
             while self._rest.left and _has_input():
                 before = self._rest.left
                 drain(self._rest, _PIECE)
@@ -340,16 +340,17 @@ class _Body(io.FileIO):
                     break
 
 
-def _bytes_read() -> int:
+def _bytes_read() -> tuple[int, int]:
     """How many bytes this process and its finished children have read, from anywhere.
 
-    0 where the kernel does not tell (proc(5), /proc/pid/io).
+    And how many more to find that out. 0 where the kernel does not tell (proc(5), /proc/pid/io).
     """
     try:
         with open("/proc/self/io", "rb", buffering=0) as file:
-            return int(file.read().split()[1])
+            content = file.read()
+            return int(content.split()[1]), len(content)
     except (OSError, IndexError):
-        return 0
+        return 0, 0
 
 
 def _has_input() -> bool:

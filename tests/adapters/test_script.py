@@ -306,13 +306,14 @@ def test_an_unread_body_in_chunks_is_drained(command: Command, source: str) -> N
         assert rest(it.stdout)
 
 
-def test_a_slow_body_that_nobody_reads_is_waited_for(command: Command) -> None:
+@pytest.mark.parametrize("size", [1, 300_000])  # the latter is more than a pipe holds
+def test_a_slow_body_that_nobody_reads_is_waited_for(command: Command, size: int) -> None:
     arguments, own = command(HEAD + "sys.stdout.flush()\n")
-    with running(arguments, **post(b"x" * 300_000), **own) as process:
+    with running(arguments, **post(b"x" * size), **own) as process:
         assert process.stdin
         assert read_until(process.stdout, HEADER)
         wait_until_asleep(process.pid)
-        process.stdin.write(b"x" * 300_000)  # more than a pipe holds
+        process.stdin.write(b"x" * size)
         process.stdin.flush()
         assert process.wait(SECONDS) == 0
 
