@@ -106,7 +106,7 @@ def test_a_clone_is_served_and_tested_by_one_command_each(
     subprocess.run(["git", "clone", "--quiet", str(ROOT), str(clone)], check=True)
     serve = (
         "cd nativecgi; make serve >served 2>&1 & "
-        "while ! grep -q ^Serving nativecgi/served; do sleep 1; kill -0 $!; done; "
+        "while ! grep -q ^Serving served; do sleep 1; kill -0 $!; done; "
         "curl --fail --silent http://127.0.0.1:8000/cgi-bin/hello; kill $!"
     )
     served = shell(serve, "root")
