@@ -28,7 +28,7 @@ from nativecgi import (
     text,
     unauthorized,
 )
-from nativecgi.gateways import exchange as cgi
+from nativecgi.gateways import exchange as gateway
 from nativecgi.message.cookies import parse_cookies
 from nativecgi.message.response import Handler
 from nativecgi.testing import parse_answer
@@ -79,7 +79,7 @@ def _check_one(handler: Handler, env: Mapping[str, str], body: bytes) -> None:
     try:
         os.pwrite(stdin, body, 0)
         with contextlib.redirect_stderr(io.StringIO()) as log:
-            answer = cgi.exchange(handler, env, stdin, LIMITS)
+            answer = gateway.exchange(handler, env, stdin, LIMITS)
             if isinstance(answer, Streamed):
                 send(answer, stdout)
                 answer = os.pread(stdout, os.fstat(stdout).st_size, 0)

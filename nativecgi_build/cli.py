@@ -17,7 +17,7 @@ from rich.console import Console
 
 from nativecgi_build import commands, explain
 from nativecgi_build.build.app import App
-from nativecgi_build.build.display import Stages, document, progress, table
+from nativecgi_build.build.display import Stages, document, nothing, progress, table
 from nativecgi_build.build.errors import BuildError
 from nativecgi_build.build.finding import CUSTOMARY, find_apps
 from nativecgi_build.build.pipeline import build_all
@@ -45,7 +45,7 @@ def main(arguments: Sequence[str] | None = None, project: Path | None = None) ->
     given = sys.argv[1:] if arguments is None else list(arguments)
     if any(re.match("--rep[a-z]*=", argument) for argument in given):
         _misused(
-            "a secret among the arguments is everybody's to read: write it to a file, and say "
+            "a secret among the arguments is everybody's to read\nwrite it to a file, and say "
             f"--reproducible --secret-file FILE; or set {SECRET}"
         )
     set_project(project)
@@ -194,21 +194,24 @@ def build(
     compiled by Nuitka, frozen, and tried. What has not changed since the last build is not built
     again.
     """
-    projects = _projects(bool(apps or script or wsgi or asgi))
+    try:
+        projects = _projects(bool(apps or script or wsgi or asgi))
+    except SettingsError as error:
+        _not_begun(str(error), as_json)
     # What the build starts need not know it.
     secret_variable = os.environ.pop(SECRET, "")
     target = (output or _outputs(projects)).resolve()
     debug = debug and debug.resolve()
     if debug and debug.is_relative_to(target):
-        _misused(f"what is in {target} may be served: --debug needs another folder")
+        _misused(f"what is in {target} may be served\nname another folder: --debug DIR")
     if explained and no_freeze:
-        _misused("--explain is about frozen programs: leave out --no-freeze")
+        _misused("--explain is about frozen programs\nleave out --no-freeze")
     if fast and (no_freeze or compile_all or reproducible):
-        _misused("--fast compiles nothing: leave out --no-freeze, --compile-all and --reproducible")
+        _misused("--fast compiles nothing\nleave out --no-freeze, --compile-all and --reproducible")
     if debug and no_freeze:
-        _misused("--debug is about frozen programs: leave out --no-freeze")
+        _misused("--debug is about frozen programs\nleave out --no-freeze")
     if secret_file and not reproducible:
-        _misused("--secret-file is the secret of --reproducible: add that")
+        _misused("--secret-file is the secret of --reproducible\nadd that")
     try:
         secret = _secret(secret_file) if secret_file else secret_variable
     except (OSError, UnicodeDecodeError, BuildError) as error:
@@ -227,9 +230,10 @@ def build(
             find_apps(apps or (), it, script or (), tries or (), references) for it in projects
         ]
     except (BuildError, BadReference) as error:
-        _failed(str(error))
+        _not_begun(str(error), as_json)
     if double := [name for name, times in _names(found).items() if times > 1]:
-        _failed(f"several of the projects have an app {double[0]!r}\nbuild each in its own folder")
+        reason = f"several of the projects have an app {double[0]!r}\nbuild each in its own folder"
+        _not_begun(reason, as_json)
     built: dict[str, Built] = {}
     failed: dict[str, Exception] = {}
     stages = Stages()
@@ -267,16 +271,22 @@ def build(
         raise typer.Exit(1)
 
 
+def _not_begun(reason: str, as_json: bool) -> NoReturn:
+    if as_json:
+        print(nothing(reason).decode())
+    _failed(reason)
+
+
 def _projects(is_named: bool) -> list[Settings]:
-    """The project to build, or the projects in the folders below if this folder is none."""
+    """The project to build, or the projects in the folders below if this folder is none.
+
+    Raises SettingsError.
+    """
     folder = project_folder()
-    try:
-        below = [] if is_named or _has_apps(folder) else projects_below(folder)
-        projects = below or [settings_of(folder)]
-        for settings in projects:
-            check_python(settings)
-    except SettingsError as error:
-        _failed(str(error))
+    below = [] if is_named or _has_apps(folder) else projects_below(folder)
+    projects = below or [settings_of(folder)]
+    for settings in projects:
+        check_python(settings)
     return projects
 
 

@@ -5,7 +5,8 @@ from typing import Annotated
 
 import typer
 
-from nativecgi_build.terminal import app, failed, misused, settings
+from nativecgi_build.settings import SettingsError, settings_of
+from nativecgi_build.terminal import app, failed, misused, project_folder, settings
 
 
 @app.command()
@@ -27,7 +28,7 @@ def install(
     from nativecgi_build.install.install import install as install_programs
 
     if not to:
-        misused("say where to install: --to DIR, or --to user@host:DIR")
+        misused("nothing says where to install\nsay --to DIR, or --to user@host:DIR")
     try:
         install_programs(programs or (), (folder or settings().outputs).resolve(), to, print)
     except InstallError as error:
@@ -44,7 +45,11 @@ def doctor(
     from nativecgi_build.doctor.checks import all_checks
     from nativecgi_build.doctor.report import lines, reported
 
-    report = reported(all_checks(settings().kept))
+    try:
+        cache = settings_of(project_folder()).kept
+    except SettingsError:  # which is for other commands to say
+        cache = None
+    report = reported(all_checks(cache))
     print(msgspec.json.encode(report).decode() if as_json else "\n".join(lines(report)))
     if not report.works:
         raise typer.Exit(1)
@@ -136,7 +141,7 @@ def run(
 
     project = settings()
     if sum(it is not None for it in (name, wsgi, asgi)) > 1:
-        misused("one app at a time: name it, or --wsgi or --asgi")
+        misused("there are several apps\nname one, or say --wsgi or --asgi")
     try:
         references = [parsed("wsgi", wsgi, Path.cwd(), "")] if wsgi else []
         references += [parsed("asgi", asgi, Path.cwd(), "")] if asgi else []

@@ -23,7 +23,7 @@ class SettingsError(Exception):
     """A table [tool.nativecgi] that cannot be used, and why; a second line says what to do."""
 
 
-class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, rename={"tries": "try"}):
+class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """The table, and where it stands. Paths in it are relative to the folder of its file."""
 
     apps: list[str] = []  # files and folders of apps, or patterns such as "apps/*"
@@ -32,9 +32,7 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, rename={
     wsgi: str | dict[str, str] = {}
     asgi: str | dict[str, str] = {}
     requirements: str | list[str] = []  # of all apps: a file, or what would be in one
-    # Paths that scripts and applications are asked for at the build: --try.
-    warmup: list[str] = []
-    tries: list[str] = []
+    warmup: list[str] = []  # paths that scripts and applications are asked for at the build
     limits: dict[str, int] = {}  # of applications: fields of nativecgi.Limits
     data: list[str] = []  # files and folders that go into the programs of scripts and applications
     python: str = ""  # the Python to build with: a version such as "3.13", or a path
@@ -52,11 +50,6 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, rename={
         """The folder of what makes the next build fast."""
         return self.folder / self.cache if self.cache else user_cache()
 
-    @property
-    def names_apps(self) -> bool:
-        """Whether it says what the project's programs are."""
-        return bool(self.apps or self.scripts or self.wsgi or self.asgi)
-
     def work(self, name: str, origin: str) -> Path:
         """The folder of what is kept of one app, by its name and by where it comes from."""
         if self.cache:
@@ -64,7 +57,7 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, rename={
         return self.kept / "apps" / f"{name}-{hashlib.sha256(origin.encode()).hexdigest()[:12]}"
 
 
-_KEYS = {"try" if name == "tries" else name for name in Settings.__struct_fields__} - {"folder"}
+_KEYS = {*Settings.__struct_fields__} - {"folder"}
 
 
 def user_cache() -> Path:
@@ -131,7 +124,7 @@ def _read(table: dict[str, Any], folder: Path) -> Settings:
     _check_names(found.limits, Limits.__struct_fields__, f"{where}, limits")
     if negative := [name for name, number in found.limits.items() if number < 0]:
         raise SettingsError(f"{where}: the limit {negative[0]} is below 0")
-    if wrong := [it for it in (*found.warmup, *found.tries) if not it.startswith("/")]:
+    if wrong := [it for it in found.warmup if not it.startswith("/")]:
         raise SettingsError(f"{where}: the path {wrong[0]!r} does not begin with /")
     try:
         if "/" not in found.python:

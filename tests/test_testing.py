@@ -30,7 +30,7 @@ from nativecgi import (
 )
 from nativecgi.message.response import Handler
 from nativecgi.testing import Answer, Client, parse_answer
-from tests.gateways.test_process import PATH
+from tests.gateways.test_cgi import PATH
 
 
 class Point(msgspec.Struct):

@@ -106,7 +106,7 @@ def _scene(handler: Handler, request: WarmUp) -> Scene:
             request.env.get("PATH_INFO", ""), errors="surrogateescape"
         )
         env = {**SERVER, "REQUEST_URI": uri, **request.env, **length}
-        env.pop("HTTP_PROXY", None)  # no handler sees that (process.forget_proxy)
+        env.pop("HTTP_PROXY", None)  # no handler sees that (gateways/cgi.py)
         return Scene(handler, env, body)
     return Scene(handler, get_environment(request))
 

@@ -12,7 +12,7 @@ _PIECE = 64 * 1024  # bytes that are put aside at a time
 class LateBody(io.RawIOBase):
     """A body that can keep what is unread before the answer begins (`keep`).
 
-    Without it that is forgotten then (see cgi.exchange), as the servers want it.
+    Without it that is forgotten then (see gateways/exchange.py), as the servers want it.
     """
 
     def __init__(self, body: BinaryIO) -> None:

@@ -19,7 +19,7 @@ TRIAL = {
     "REQUEST_URI": f"{SERVER['SCRIPT_NAME']}/",
     "PATH_INFO": "/",
 }
-# A script may have effects: of it a trial runs nothing (nativecgi/script.py).
+# A script may have effects: of it a trial runs nothing (adapters/script.py).
 SCRIPT_TRIAL = {**TRIAL, "NATIVECGI_TRIAL": "1"}
 # What the freezer cannot know: how a program here gets around its freeze point.
 HOOKS = (
@@ -29,6 +29,10 @@ HOOKS = (
 SCRIPT_HOOKS = (
     "The freeze point of a script is behind its imports and definitions. What a module of yours "
     "opens when it is imported has to be opened later: see docs/scripts.md."
+)
+APPLICATION_HOOKS = (
+    "An application is frozen when it is made. What its modules open when they are imported has to "
+    "be opened later, such as in the first request."
 )
 # What is a module or made from one; what else is in the folder of a package is data.
 CODE = {".py", ".pyc", ".pyi", ".so"}
@@ -63,6 +67,8 @@ class App(msgspec.Struct, frozen=True):
     @property
     def hint(self) -> str:
         """What to do where it cannot be frozen as it is."""
+        if self.reference:
+            return APPLICATION_HOOKS
         return SCRIPT_HOOKS if self.is_script else HOOKS
 
     @property

@@ -89,6 +89,7 @@ def compile_app(
         rehearsed.modules,
         seen=rehearsed.seen,
         notes=list(notes(app, rehearsed.seen)) if app.is_foreign else [],
+        source=str(app.source),
     )
 
 
@@ -153,8 +154,14 @@ def require_compiler() -> None:
     header = Path(sysconfig.get_path("include"), "Python.h")
     if not header.exists():
         raise BuildError(f"there is no {header}: install Python's headers (Debian: python3-dev)")
-    if not any(map(shutil.which, (os.environ.get("CC", ""), "gcc", "clang"))):
+    if not compiler():
         raise BuildError("there is no C compiler: install one (Debian: gcc)")
+
+
+def compiler() -> list[str]:
+    """The command of the C compiler: what CC says, or gcc, or clang; empty where there is none."""
+    commands = (shlex.split(os.environ.get("CC", "")), ["gcc"], ["clang"])
+    return next((it for it in commands if it and shutil.which(it[0])), [])
 
 
 def is_current(
@@ -202,9 +209,8 @@ def _machine() -> tuple[str, ...]:
     installed = sorted(
         f"{it.name} {it.version}" for it in distributions(path=[sysconfig.get_path("purelib")])
     )
-    compiler = shlex.split(os.environ.get("CC") or "gcc")
     try:
-        about = subprocess.check_output([*compiler, "--version"], text=True)
+        about = subprocess.check_output([*compiler(), "--version"], text=True)
     except (OSError, subprocess.CalledProcessError):
         about = ""  # Nuitka has one of its own ways to find one, or to say that there is none
     python = map(sources.digest, _python_files())

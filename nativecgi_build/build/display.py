@@ -116,6 +116,11 @@ def table(built: Mapping[str, Built]) -> Table:
     return result
 
 
+def nothing(reason: str) -> bytes:
+    """The result in JSON of a build that did not begin, and why."""
+    return msgspec.json.encode({"programs": [], "error": reason})
+
+
 def document(
     built: Mapping[str, tuple[Built, Path]],
     failed: Mapping[str, Exception],

@@ -39,7 +39,10 @@ def find_apps(
     for app in found:
         other = by_name.setdefault(app.name, app)
         if other != app:
-            raise BuildError(f"{other.source} and {app.source} would both become {app.name!r}")
+            raise BuildError(
+                f"{other.source} and {app.source} would both become {app.name!r}\n"
+                "rename one of them, or build each into a folder of its own: --output DIR"
+            )
     return list(by_name.values())
 
 
@@ -125,7 +128,7 @@ def _answers(path: Path) -> bool:
 def _find_app(name: str, known: Sequence[App]) -> App:
     if app := _app_at(Path(name)) or next((it for it in known if it.name == name), None):
         return app
-    raise BuildError(f"there is no app {name!r}: name a .py file, or a folder with a __main__.py")
+    raise BuildError(f"there is no app {name!r}\nname a .py file, or a folder with a __main__.py")
 
 
 def _app_at(path: Path) -> App | None:
@@ -140,9 +143,11 @@ def _app_at(path: Path) -> App | None:
 def _find_script(name: str, tries: Sequence[str], settings: Settings) -> App:
     path = Path(name).resolve()
     if not path.is_file():
-        raise BuildError(f"there is no script {name!r}")
+        raise BuildError(
+            f"there is no script {name!r}\nname its file, as in --script cgi-bin/x.cgi"
+        )
     data = _data(settings, path.parent)
-    tried = tuple(tries or (*settings.warmup, *settings.tries))
+    tried = tuple(tries or settings.warmup)
     return App(cgiscript.name_of(path), path, is_script=True, tries=tried, data=data)
 
 
@@ -150,7 +155,7 @@ def _application(reference: Reference, tries: Sequence[str], settings: Settings)
     return App(
         reference.program,
         reference.source,
-        tries=tuple(tries or (*settings.warmup, *settings.tries)),
+        tries=tuple(tries or settings.warmup),
         reference=reference,
         limits=tuple(sorted(settings.limits.items())),
         data=_data(settings, reference.root),

@@ -25,7 +25,7 @@ from packaging.requirements import Requirement
 
 from nativecgi_build import sources
 from nativecgi_build.build.app import App, data_files, notes, own_files, program_name, project_of
-from nativecgi_build.build.compile import fast_options, require_compiler, tools_hash
+from nativecgi_build.build.compile import compiler, fast_options, require_compiler, tools_hash
 from nativecgi_build.build.errors import BuildError
 from nativecgi_build.build.packing import LIST
 from nativecgi_build.build.records import Compiled, Rehearsed
@@ -40,6 +40,8 @@ STARTER = "nativecgi.frozen.gathered"
 _PLUGINS = Path(__file__).resolve().parents[1] / "nuitka_plugins"
 _PACKAGES = Path(__file__).resolve().parents[2]
 _C = ("datafiles.c", "datafiles_module.c", "crash.c")
+# Assertions would name the folder of these.
+_OPTIONS = ("-O1", "-shared", "-fPIC", "-s", "-DNDEBUG", "-DBUILT_IN")
 
 # Of the standard library what no program on a server can use, or has a window for.
 _LEFT_OUT = {
@@ -132,6 +134,7 @@ def gather(app: App, work: Path, packages: Environment, rehearsed: Rehearsed) ->
         modules=rehearsed.modules,
         seen=rehearsed.seen,
         notes=list(notes(app, rehearsed.seen)) if app.is_foreign else [],
+        source=str(app.source),
     )
 
 
@@ -290,16 +293,13 @@ def _libraries(modules: list[Path]) -> Iterator[Path]:
 def _add_c(folder: Path) -> None:
     """Compile what serves data files and answers crashes, to be loaded before all else."""
     folder.mkdir(parents=True, exist_ok=True)
-    compiler = os.environ.get("CC") or next(filter(shutil.which, ("gcc", "clang")))
-    # Assertions would name this folder.
-    options = ["-O1", "-shared", "-fPIC", "-s", "-DNDEBUG", "-DBUILT_IN"]
-    options.append(f"-I{sysconfig.get_path('include')}")
+    command = [*compiler(), *_OPTIONS, f"-I{sysconfig.get_path('include')}", *_C]
     result = subprocess.run(
-        [*compiler.split(), *options, *_C, "-o", str(folder / LIBRARY)],
+        [*command, "-o", str(folder / LIBRARY)],
         cwd=_PLUGINS,
         capture_output=True,
         text=True,
         check=False,
     )
     if result.returncode:
-        raise BuildError(f"{compiler} could not compile what serves data files:\n{result.stderr}")
+        raise BuildError(f"{command[0]} could not compile what serves data files:\n{result.stderr}")

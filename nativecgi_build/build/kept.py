@@ -18,7 +18,6 @@ from nativecgi_build.sources import digest
 # What the cache consists of; in a folder that a project has named for it may be other things.
 FOLDERS = ("apps", "ccache", "nuitka")
 _HASH = re.compile(r"-[0-9a-f]{12}$")
-_KIND = re.compile(r", (?:a script|as \S+:)")
 
 
 class Kept(msgspec.Struct, frozen=True):
@@ -27,6 +26,7 @@ class Kept(msgspec.Struct, frozen=True):
     name: str
     folder: Path
     source: Path | None = None  # of the app; None where nothing was compiled
+    compiled: float = 0.0  # when that was last
 
     def frozen(self) -> list[Path]:
         """Its programs as they were frozen last: compiled, and not (--fast)."""
@@ -43,10 +43,18 @@ def kept(settings: Settings) -> Iterator[Kept]:
     folder = settings.kept / "apps"
     for work in sorted(folder.iterdir()) if folder.is_dir() else ():
         if work.is_dir():
-            records = (read_record(it / COMPILED, Compiled) for it in _works(work))
-            sources = [Path(_KIND.split(it.app)[0]) for it in records if it]
             name = work.name if settings.cache else _HASH.sub("", work.name)
-            yield Kept(name, work, sources[0] if sources else None)
+            files = [it / COMPILED for it in _works(work) if (it / COMPILED).is_file()]
+            latest = max(files, key=_modified, default=None)
+            record = read_record(latest, Compiled) if latest else None
+            if latest and record and record.source:
+                yield Kept(name, work, Path(record.source), _modified(latest))
+            else:
+                yield Kept(name, work)
+
+
+def _modified(file: Path) -> float:
+    return file.stat().st_mtime
 
 
 def parts_of(program: str, settings: Settings) -> tuple[str, Built]:

@@ -57,6 +57,7 @@ class Compiled(msgspec.Struct):
     read: Digests = {}  # of what it read before its freeze point
     seen: project.Seen = msgspec.field(default_factory=project.Seen)  # as in Rehearsed
     notes: list[str] = []  # for whoever builds it
+    source: str = ""  # the app's file or folder
 
 
 class Built(msgspec.Struct):

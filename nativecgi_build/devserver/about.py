@@ -8,8 +8,6 @@ address, and FOLDER for the folder that it is in:
 """
 
 import ast
-import glob
-import json
 import re
 import shlex
 from pathlib import Path
@@ -18,6 +16,7 @@ import msgspec
 
 from nativecgi_build.build.errors import BuildError
 from nativecgi_build.build.finding import find_apps
+from nativecgi_build.build.kept import kept
 from nativecgi_build.settings import Settings
 
 _TRY = re.compile(r"^Try: *(\S.*?) *$", re.MULTILINE)
@@ -63,21 +62,12 @@ def filled(tried: str, url: str, program: Path) -> Try:
 
 def _source(name: str, settings: Settings) -> Path | None:
     """The file of the app that the build has last made the program of that name from."""
-    try:
-        records = list(settings.kept.glob(f"apps/{glob.escape(name)}*/compiled.json"))
-        records = [it for it in records if _is_of(it.parent.name, name)]
-        latest = max(records, key=lambda it: it.stat().st_mtime)
-        origin = json.loads(latest.read_bytes())["app"]
-        path = Path(re.split(r", (?:a script|as \S+:)", origin)[0])
-    except (OSError, ValueError, KeyError, TypeError):
+    built = [it for it in kept(settings) if it.name == name and it.source]
+    path = max(built, key=lambda it: it.compiled).source if built else None
+    if path is None:
         try:
             path = find_apps([name], settings)[0].source
         except BuildError:
             return None
     found = (path / "__main__.py", path)
     return next(filter(Path.is_file, found), None)
-
-
-def _is_of(folder: str, name: str) -> bool:
-    """Whether a folder of the cache is of an app of that name (Settings.work)."""
-    return folder == name or re.fullmatch("-[0-9a-f]{12}", folder.removeprefix(name)) is not None

@@ -38,10 +38,7 @@ PAGE = """\
 def app_of(name: str | None, settings: Settings, references: Sequence[Reference] = ()) -> App:
     """The app to run: a file, a folder, a name, or the project's only one; raises ServeError."""
     try:
-        if name is None and settings.scripts and not (settings.apps or references):
-            scripts = [str(settings.folder / script) for script in settings.scripts]
-            found = find_apps((), settings, scripts=scripts)
-        elif name is None:
+        if name is None:
             found = find_apps((), settings, references=references)
         elif _is_script(Path(name)):
             found = find_apps((), settings, scripts=[name])

@@ -119,7 +119,13 @@ def libpython() -> Check:
     folders = [sysconfig.get_config_var(name) or "/none" for name in names]
     folders.append(f"{sys.base_prefix}/lib")  # Pythons that were moved do not know where they are
     pattern = f"libpython{sys.version_info[0]}.{sys.version_info[1]}*"
-    found = [it for folder in folders for it in sorted(Path(folder).glob(pattern))]
+    # A linker takes no library with a version behind its suffix.
+    found = [
+        it
+        for folder in folders
+        for it in sorted(Path(folder).glob(pattern))
+        if it.suffix in (".a", ".so")
+    ]
     if found:
         return Check("libpython", "ok", str(found[0]))
     return Check("libpython", "missing", f"none in {', '.join(folders)}", _python_part("libpython"))

@@ -54,7 +54,9 @@ def parsed(destination: str) -> Remote | Path:
     if not _HOST.fullmatch(host):
         raise InstallError(f"{host!r} is no host\nwrite user@host:folder, or ./{destination}")
     if any(not character.isprintable() for character in folder):
-        raise InstallError(f"{folder!r} is no folder: a character in it cannot be printed")
+        raise InstallError(
+            f"{folder!r} is no folder\na character in it cannot be printed: leave it out"
+        )
     # Without a slash in front it is in the home folder.
     return Remote(host, folder.removeprefix("~/").rstrip("/") or ("/" if "/" in folder else "."))
 

@@ -87,7 +87,7 @@ def _beside(program: Path, remote: Remote, mark: str) -> str:
 def _quoted(path: str) -> str:
     """A path for sftp's batches, which have a quoting of their own."""
     if any(not character.isprintable() for character in path):
-        raise InstallError(f"{path!r} cannot be named to sftp: rename it")
+        raise InstallError(f"{path!r} cannot be named to sftp\nrename it")
     if path.startswith("-"):
         path = f"./{path}"
     escaped = path.replace("\\", "\\\\").replace('"', '\\"')

@@ -1,4 +1,4 @@
-/* The module _nativecgi_datafiles, by which nativecgi/packagedata.py says which files are kept. */
+/* The module _nativecgi_datafiles, by which nativecgi/frozen/packagedata.py says which files are kept. */
 
 #include <Python.h>
 

@@ -1,7 +1,8 @@
 """A plugin of Nuitka's: has the program serve data files from memory, to code in C as well.
 
 Nuitka loads this file by its path. What it adds is in C, since only a program's own functions come
-before those of the C library (datafiles.c); nativecgi/packagedata.py says which files there are.
+before those of the C library (datafiles.c); nativecgi/frozen/packagedata.py says which files there
+are.
 """
 
 from pathlib import Path

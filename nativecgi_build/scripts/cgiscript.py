@@ -4,10 +4,10 @@ The copy has the script's lines at their numbers. What stands above the freeze p
 the build; so it must be the same for every request: imports, definitions, constants. Settings of
 sys.path and os.environ, and names for paths derived from __file__, run at the build and again in
 each process. From the freeze point on all lines are indented by a space, below a line that hands
-the process over to nativecgi/script.py.
+the process over to nativecgi/adapters/script.py.
 
 A script that ends by running a WSGI application, as `CGIHandler().run(app)` does, is frozen at that
-call, with the application made. The copy calls nativecgi/script.py in its place.
+call, with the application made. The copy calls nativecgi/adapters/script.py in its place.
 """
 
 import ast

@@ -77,20 +77,22 @@ def parsed(interface: Interface, text: str, root: Path, called: str = "") -> Ref
     module, _, expression = text.partition(":")
     expression = expression or ("application" if interface == "wsgi" else "app")
     if not all(part.isidentifier() for part in module.split(".")):
-        raise BadReference(f"{text!r} names no application: write MODULE:ATTRIBUTE")
+        raise BadReference(f"{text!r} names no application\nwrite MODULE:ATTRIBUTE")
     try:
         tree = ast.parse(expression.strip(), mode="eval").body
         _function(tree)
     except (SyntaxError, ValueError):
         raise BadReference(
-            f"{expression!r} names no application: write the name of one, or of a function that "
+            f"{expression!r} names no application\nwrite the name of one, or of a function that "
             "makes it with its arguments, such as create_app()"
         ) from None
     for folder in (root, root / "src"):
         found = Reference(interface, module, expression.strip(), folder.resolve(), called)
         if found.source.is_file():
             return found
-    raise BadReference(f"there is no module {module!r} in {root}: run this where it is")
+    raise BadReference(
+        f"there is no module {module!r} in {root}\nrun this in the folder that has it"
+    )
 
 
 def _function(tree: ast.expr) -> ast.expr:

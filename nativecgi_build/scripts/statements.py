@@ -339,7 +339,7 @@ def _is_harmless(it: ast.stmt, constants: set[str]) -> bool:
         case ast.Import() | ast.Pass() | ast.Expr(ast.Constant()):
             return True
         case ast.Expr(ast.Call(function, arguments, keywords)):
-            # It holds the standard output there is, which is set right (nativecgi/script.py).
+            # It holds the standard output there is, which is set right (adapters/script.py).
             return ast.unparse(function) == "cgitb.enable" and _are_constant(
                 [*arguments, *(keyword.value for keyword in keywords)], constants
             )

@@ -17,7 +17,7 @@ from nativecgi.adapters.asgi import ASGIApplication, Message, Receive, Send, fro
 from nativecgi.testing import Answer, Client
 from tests.adapters.test_wsgi import BYTES
 from tests.asleep import wait_until_asleep
-from tests.gateways.test_process import ERROR, GET, SECONDS, read_until, rest, running, tell
+from tests.gateways.test_cgi import ERROR, GET, SECONDS, read_until, rest, running, tell
 from tests.strike import STRIKE_AT
 
 Scope = Any

@@ -18,7 +18,7 @@ import pytest
 from nativecgi_build.scripts import cgiscript
 from tests.asleep import wait_until_asleep
 from tests.conftest import ROOT
-from tests.gateways.test_process import ERROR, GET, SECONDS, closing, read_until, rest, running
+from tests.gateways.test_cgi import ERROR, GET, SECONDS, closing, read_until, rest, running
 
 Run = Callable[..., subprocess.CompletedProcess[bytes]]
 Write = Callable[[str], list[str]]

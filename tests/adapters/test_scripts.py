@@ -22,7 +22,7 @@ from nativecgi.testing import _multipart
 from servers import apache, lighttpd, nginx
 from servers.server import Server
 from tests.conftest import ROOT
-from tests.gateways.test_process import GET, SECONDS
+from tests.gateways.test_cgi import GET, SECONDS
 from tests.test_servers import fetch
 
 SCRIPTS = sorted((ROOT / "tests" / "scripts").glob("*.cgi"))

@@ -20,7 +20,7 @@ from msgspec import Struct
 from servers import apache, lighttpd, nginx
 from servers.server import Server
 from tests.conftest import ROOT
-from tests.gateways.test_process import ERROR, SECONDS
+from tests.gateways.test_cgi import ERROR, SECONDS
 
 SOURCE = ROOT / "tests" / "apps" / "situations.py"
 NAMES = re.findall(r"^@situation\ndef (\w+)", SOURCE.read_text(), re.MULTILINE)

@@ -29,7 +29,7 @@ from nativecgi import Handler, HTTPError, Limits, Request, Response, cors, from_
 from nativecgi.adapters.wsgi import FileWrapper
 from nativecgi.message.body import close
 from nativecgi.testing import Answer, Client
-from tests.gateways.test_process import ERROR, GET, SECONDS, read_until, rest, running, tell
+from tests.gateways.test_cgi import ERROR, GET, SECONDS, read_until, rest, running, tell
 
 Environ = dict[str, Any]
 Get = Callable[..., Answer]

@@ -144,3 +144,56 @@ def test_a_django_project_keeps_its_database_where_the_server_says(
     form = {"username": "ann", "password": "secret", "csrfmiddlewaretoken": token[1]}
     assert client.post("/admin/login/", form=form).status == 302
     assert "ann" in client.get("/admin/").text
+
+
+API = {
+    "pyproject.toml": """\
+[tool.nativecgi]
+asgi = { api = "main:make()" }
+warmup = ["/"]
+limits = { max_seconds = 1 }
+""",
+    "src/main.py": """\
+import asyncio
+
+
+def make():
+    async def app(scope, receive, send):
+        if scope["path"].endswith("/slow"):
+            await asyncio.sleep(60)
+        await send({"type": "http.response.start", "status": 200, "headers": []})
+        await send({"type": "http.response.body", "body": scope["path"].encode()})
+
+    return app
+""",
+}
+
+
+def test_a_project_may_name_an_asgi_application_with_its_warm_up_and_limits(
+    nativecgi: list[str], tmp_path: Path
+) -> None:
+    folder = made(tmp_path / "project", API)
+    cache = {"XDG_CACHE_HOME": str(tmp_path / "cache")}
+    result = subprocess.run(
+        [*nativecgi, "build", "--fast"],
+        cwd=folder,
+        env={**os.environ, **cache},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert result.returncode == 0, result.stderr
+    client = Client(folder / "dist" / "api")
+    assert client.get("/a").text.endswith("/a")
+    assert client.get("/slow").status == 504
+
+
+def test_a_variable_that_is_missing_at_the_build_is_an_error_that_names_it(
+    nativecgi: list[str], tmp_path: Path
+) -> None:
+    source = "import os\nKEY = os.environ['SHOP_KEY']\ndef application(*_): ...\n"
+    folder = made(tmp_path, {"wsgi.py": source})
+    command = [*nativecgi, "build", "--wsgi", "wsgi", "--fast"]
+    result = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False)
+    assert result.returncode == 1
+    assert "KeyError: 'SHOP_KEY'" in result.stderr

@@ -103,7 +103,7 @@ def test_two_projects_may_not_have_one_program(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("arguments", "status", "said"),
     [
-        (["install"], 2, "say where to install: --to DIR"),
+        (["install"], 2, "nothing says where to install"),
         (["install", "--to", "x"], 1, "there is no folder"),
         (["install", "--to", "-bad:x"], 1, "there is no folder"),
         (["explain", "nonesuch"], 1, "nonesuch is no program that was built here"),
@@ -143,3 +143,25 @@ def test_clean_says_what_it_removed(tmp_path: Path) -> None:
     result = nativecgi("clean", cwd=tmp_path)
     assert (result.returncode, result.stdout) == (0, f"removed {work}\n")
     assert not work.exists()
+
+
+@pytest.mark.parametrize("arguments", [["nope"], ["--script", "nope"], ["--wsgi", "nope"]])
+def test_what_is_wrong_has_a_second_line_that_says_what_to_do(
+    tmp_path: Path, arguments: list[str]
+) -> None:
+    result = nativecgi("build", *arguments, cwd=tmp_path)
+    assert result.returncode == 1
+    first, second = result.stderr.splitlines()
+    assert first.startswith("nativecgi: ")
+    assert "nope" in first
+    assert second
+
+
+@pytest.mark.parametrize("settings", ["", "[tool.nativecgi]\nnonesuch = 1\n"])
+def test_a_build_that_does_not_begin_says_so_in_json_as_well(tmp_path: Path, settings: str) -> None:
+    (tmp_path / "pyproject.toml").write_text(settings)
+    result = nativecgi("build", "nope", "--json", cwd=tmp_path)
+    assert result.returncode == 1
+    document = json.loads(result.stdout)
+    assert document["programs"] == []
+    assert document["error"] in result.stderr

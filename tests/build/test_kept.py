@@ -38,7 +38,9 @@ def built(settings: Settings, source: Path, program: str) -> None:
     file = frozen(settings, source)
     file.parent.mkdir(parents=True)
     file.write_text(program)
-    write_record(file.parent / "compiled.json", Compiled(str(source), "", {}, 1.0))
+    write_record(
+        file.parent / "compiled.json", Compiled(str(source), "", {}, 1.0, source=str(source))
+    )
     parts = {program: len(program)}
     record = Built("", True, 1.0, 1.0, "200", len(program), parts=parts)
     write_record(file.parent / "frozen.json", record)

@@ -47,10 +47,10 @@ def test_a_program_is_called_as_somebody_says(project: Path) -> None:
     ("text", "reason"),
     [
         ("nonesuch:app", "there is no module 'nonesuch'"),
-        ("../wsgi:app", "names no application: write MODULE:ATTRIBUTE"),
-        ("wsgi:make(open('/etc/passwd'))", "names no application: write the name"),
-        ("wsgi:a.b", "names no application: write the name"),
-        ("wsgi:app; import os", "names no application: write the name"),
+        ("../wsgi:app", "names no application\nwrite MODULE:ATTRIBUTE"),
+        ("wsgi:make(open('/etc/passwd'))", "names no application\nwrite the name"),
+        ("wsgi:a.b", "names no application\nwrite the name"),
+        ("wsgi:app; import os", "names no application\nwrite the name"),
     ],
 )
 def test_what_names_no_application_is_refused(project: Path, text: str, reason: str) -> None:

@@ -21,7 +21,7 @@ from nativecgi_build.build.records import Compiled, read_record
 from servers import apache
 from tests.checkout import SETTINGS, WORK
 from tests.conftest import ROOT
-from tests.gateways.test_process import SECONDS
+from tests.gateways.test_cgi import SECONDS
 
 PROJECTS = ROOT / "tests" / "scripts"
 NAMES = ("pages", "shelf")

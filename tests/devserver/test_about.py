@@ -1,10 +1,10 @@
 """What an app's docstring says is what the development server shows, and what can be tried."""
 
-import json
 from pathlib import Path
 
 import pytest
 
+from nativecgi_build.build.records import Compiled, write_record
 from nativecgi_build.devserver import about
 from nativecgi_build.devserver.about import About, Try, filled, parsed
 from nativecgi_build.settings import Settings
@@ -57,8 +57,8 @@ def test_a_program_is_told_of_by_what_it_was_last_built_from(
     assert about.about("shop", settings) == About("A file.")
     record = settings.work("shop", "x") / "compiled.json"
     record.parent.mkdir(parents=True)
-    for origin, summary in ((f"{script}, a script", "A script."), (package, "A package.")):
-        record.write_text(json.dumps({"app": str(origin)}))
+    for source, summary in ((script, "A script."), (package, "A package.")):
+        write_record(record, Compiled("shop", "", {}, 1.0, source=str(source)))
         assert about.about("shop", settings) == About(summary)
 
 

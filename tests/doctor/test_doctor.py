@@ -149,3 +149,11 @@ def test_only_what_is_missing_keeps_programs_from_being_built() -> None:
     report = reported([poor, Check("C compiler", "missing", "none", "install it")])
     assert not report.works
     assert list(lines(report))[-1].endswith("yet: see C compiler.")
+
+
+def test_settings_that_cannot_be_read_are_no_obstacle(tmp_path: Path) -> None:
+    (tmp_path / "pyproject.toml").write_text("[tool.nativecgi")
+    command = [sys.executable, "-m", "nativecgi_build", "doctor", "--json"]
+    result = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert "freezing" in result.stdout
+    assert result.stderr == ""

@@ -16,7 +16,7 @@ import pytest
 
 from nativecgi_build.scripts import cgiscript
 from tests.conftest import ROOT
-from tests.gateways.test_process import BOTTOM, ERROR, GET, SECONDS, TOP, answer
+from tests.gateways.test_cgi import BOTTOM, ERROR, GET, SECONDS, TOP, answer
 
 SOURCE = ROOT / "nativecgi_build" / "nuitka_plugins" / "crash.c"
 

@@ -6,7 +6,7 @@ import sys
 import pytest
 
 from nativecgi.process.deadline import TimeLimitError
-from tests.gateways.test_process import PATH, SECONDS
+from tests.gateways.test_cgi import PATH, SECONDS
 
 TOP = """
 import collections, itertools, re, signal, threading, time

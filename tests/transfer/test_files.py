@@ -31,7 +31,7 @@ from nativecgi.message.body import close
 from nativecgi.message.headers import HeaderFields, pairs
 from nativecgi.testing import Client
 from nativecgi.transfer.send import Streamed, send
-from tests.gateways.test_process import GET, SECONDS
+from tests.gateways.test_cgi import GET, SECONDS
 
 
 @pytest.fixture
