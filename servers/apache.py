@@ -1,5 +1,6 @@
 """Apache: event MPM and mod_cgid, or prefork MPM and mod_cgi."""
 
+import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -7,7 +8,9 @@ from pathlib import Path
 from servers.server import (
     DOCUMENTED_FOLDER,
     HOST,
+    SECONDS,
     Server,
+    ServerError,
     Site,
     await_start,
     documented,
@@ -23,6 +26,8 @@ _LOADED = ("unixd", "authz_core", "alias", "env", "filter", "deflate")
 # How processes and threads serve, and what starts programs: the usual, and the older way.
 EVENT, PREFORK = ("mpm_event", "cgid"), ("mpm_prefork", "cgi")
 
+_SOCKET = "cgid.sock"
+
 _FRAME = """\
 ServerName localhost
 ServerRoot "{home}"
@@ -35,7 +40,7 @@ Listen {host}:{port}
 {identity}
 MaxKeepAliveRequests 0
 <IfModule cgid_module>
-ScriptSock "{home}/cgid.sock"
+ScriptSock "{home}/{socket}"
 </IfModule>
 # As in Debian's configuration: what compresses could hold back a part of an answer.
 AddOutputFilterByType DEFLATE text/html text/plain
@@ -71,7 +76,21 @@ def serving(
         command = [program, "-f", str(file), "-DFOREGROUND"]
         with running(command, here, environment=environment) as process:
             await_start(process, here)
+            if EVENT[1] in way:
+                _await_daemon(here)
             yield here.server("apache", process)
+
+
+def _await_daemon(here: Site) -> None:
+    """Wait for mod_cgid's process, which may start later than connections are accepted.
+
+    Until its socket is there, whose name Apache ends with a number, requests are answered with 503.
+    """
+    deadline = time.monotonic() + SECONDS
+    while not any(here.home.glob(f"{_SOCKET}*")):
+        if time.monotonic() > deadline:
+            raise ServerError(f"mod_cgid does not start:\n{here.error_log.read_text()}")
+        time.sleep(0.01)
 
 
 def _configuration(
@@ -79,6 +98,7 @@ def _configuration(
 ) -> str:
     return _FRAME.format(
         home=here.home,
+        socket=_SOCKET,
         error_log=here.error_log,
         host=HOST,
         port=here.port,

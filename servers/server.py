@@ -28,7 +28,7 @@ _CONFIGURATIONS = Path(__file__).resolve().parent.parent / "docs" / "servers"
 # Whom a server and its programs run as when it is started by root.
 _USERS = ("www-data", "nobody")
 _READABLE = 0o555  # for all, and executable or searchable
-_SECONDS = 10.0  # to start, and to stop
+SECONDS = 10.0  # to start, and to stop
 
 
 class ServerError(Exception):
@@ -148,7 +148,7 @@ def running(
 
 def await_start(process: "subprocess.Popen[bytes]", site: Site) -> None:
     """Wait until the server accepts connections; raises ServerError where it does not."""
-    deadline = time.monotonic() + _SECONDS
+    deadline = time.monotonic() + SECONDS
     while process.poll() is None and time.monotonic() < deadline:
         with suppress(OSError), socket.create_connection((HOST, site.port), timeout=1):
             return
@@ -162,7 +162,7 @@ def _stop(process: "subprocess.Popen[bytes]") -> None:
     # Its programs are told too: Apache would wait ten seconds for one that does not end.
     _signal(process.pid, signal.SIGTERM)
     try:
-        process.wait(_SECONDS)
+        process.wait(SECONDS)
     except subprocess.TimeoutExpired:
         process.kill()
         process.wait()
