@@ -16,7 +16,6 @@ from nativecgi.frozen.bytecode import keep_bytecode
 from nativecgi.frozen.chance import watch
 from nativecgi.frozen.closedworld import set_aside
 from nativecgi.frozen.immortal import immortalize
-from nativecgi.frozen.memory import fill_pools
 from nativecgi.frozen.packagedata import keep_data
 from nativecgi.frozen.renewal import Renewal, forget, renewals, unrehearsed
 from nativecgi.gateways.crash import arm
@@ -97,15 +96,13 @@ def _get_ready(token: bytes, prepare: Callable[[], Callable[[], object]]) -> Non
             _renewed()
             rehearsal()
 
-    # What stays, such as a cache, is made by the first rehearsals. What a process has for a time
-    # only, such as a function's frame, is made anew by the others: in memory that is not shared
-    # with what stays, and close together.
+    # What stays, such as a cache, is made by the first rehearsals. What has been freed since, such
+    # as a function's frame, is made anew by the others.
     rehearse(_REHEARSALS)
     gc.collect()
     immortalize()
     gc.freeze()
     gc.collect()  # the interpreter's free lists
-    fill_pools()
     rehearse(_AGAIN)
     # What a process replaces is gone already: there it would have to be freed.
     sys.argv.clear()

@@ -12,8 +12,6 @@ import sys
 from types import CodeType
 from typing import Any
 
-from nativecgi.frozen.memory import fillers
-
 # Include/refcount.h and its forerunner Include/object.h: what is written to the lower half of
 # ob_refcnt, an object's first word. An object is immortal if that is negative as an int32_t.
 _IMMORTAL_COUNT = (0xC000_0000 if sys.version_info >= (3, 14) else 0xFFFF_FFFF).to_bytes(
@@ -39,7 +37,7 @@ def _reachable() -> list[Any]:
     """All objects that the garbage collector knows, and what they refer to."""
     reached: list[Any] = []
     found = gc.get_objects()
-    seen = {id(found), id(reached), id(fillers)}
+    seen = {id(found), id(reached)}
     while found:
         it = found.pop()
         if id(it) not in seen:

@@ -139,6 +139,6 @@ def seed_of(compiled: Compiled, secret: str) -> str:
 def freezer_hash() -> str:
     """The digest of all that has a say in how a program is frozen."""
     own = Path(__file__).resolve().parent
-    files = [*sorted((own.parent / "freezer").glob("*.[pS]*")), Path(__file__)]
+    files = [*sorted((own.parent / "freezer").glob("*.[pSc]*")), Path(__file__)]
     files += [own / "packing.py", own / "pipeline.py", own / "gather.py", own.parent / "explain.py"]
     return hashed(b"".join(path.read_bytes() for path in files) + repr(SCRIPT_TRIAL).encode())

@@ -10,7 +10,7 @@ from pathlib import Path
 from msgspec import Struct
 from msgspec.structs import replace
 
-from nativecgi_build.freezer import checks, image, paths, placement, procfs, tracee
+from nativecgi_build.freezer import checks, heap, image, paths, placement, procfs, tracee
 from nativecgi_build.freezer.capture import capture
 from nativecgi_build.freezer.chance import Chance
 from nativecgi_build.freezer.debug import MappedFile, mapped_files, side_file
@@ -18,7 +18,8 @@ from nativecgi_build.freezer.determinism import THEN, Determinism
 from nativecgi_build.freezer.errors import CannotFreeze, FreezerError, Unsupported, WouldBeLost
 from nativecgi_build.freezer.mapfile import map_file
 from nativecgi_build.freezer.prepare import prepare
-from nativecgi_build.freezer.snapshot import Snapshot
+from nativecgi_build.freezer.profile import profile
+from nativecgi_build.freezer.snapshot import Snapshot, Touch
 from nativecgi_build.freezer.trial import touched
 
 # Set for the traced program, to 32 hexadecimal digits that mark its letterbox. A program that
@@ -103,25 +104,29 @@ def freeze(
     program = _Program(
         command, {**basis, **(environment or {}), FREEZE_POINT: token.hex()}, token, seconds
     )
-    try:
-        frozen = _frozen(program, chance, forget, for_debugger=debug is not None)
-    except WouldBeLost as refusal:
-        explained = _explained(program, chance) if refusal.has_descriptors else None
-        raise explained or refusal from None
-    snapshot, stub_address = frozen.snapshot, frozen.stub_address
-    if trial is None:
-        image.write(output, snapshot, stub_address)
-    else:
-        # Beside the output, where programs may be executed: a /tmp may forbid it.
-        with tempfile.TemporaryDirectory(prefix=".freezer-", dir=output.parent) as folder:
-            draft = Path(folder, "draft")
-            image.write(draft, snapshot, stub_address)
+    # Beside the output, where programs may be executed: a /tmp may forbid it.
+    with tempfile.TemporaryDirectory(prefix=".freezer-", dir=output.parent) as name:
+        folder, draft = Path(name), Path(name, "draft")
+        forget = [*forget, folder]
+        try:
+            library = None if trial is None else heap.recording(folder)
+            frozen = _frozen(program, chance, forget, library)
+        except WouldBeLost as refusal:
+            explained = _explained(program, chance) if refusal.has_descriptors else None
+            raise explained or refusal from None
+        touches: list[Touch] = []
+        if trial is not None:
+            image.write(draft, frozen.snapshot, frozen.stub_address)
+            seen = profile(draft, trial, seconds, _answers(chance))
+            library = heap.planned(folder, heap.plan(frozen.blocks, seen))
+            frozen = _frozen(program, chance, forget, library, for_debugger=debug is not None)
+            image.write(draft, frozen.snapshot, frozen.stub_address)
             touches = touched(draft, trial, seconds, _answers(chance))
-        image.write(output, snapshot, stub_address, touches)
+        image.write(output, frozen.snapshot, frozen.stub_address, touches)
     if debug is not None:
         debug.write_bytes(side_file(frozen.files))
     if map is not None:
-        map.write_text(map_file(frozen.mappings, snapshot.memory))
+        map.write_text(map_file(frozen.mappings, frozen.snapshot.memory))
     return frozen.printed
 
 
@@ -142,19 +147,30 @@ class _Frozen(Struct, frozen=True):
     printed: str
     mappings: list[procfs.Mapping]
     files: list[MappedFile]  # for a debugger
+    blocks: list[heap.Block]  # of the heap, if they were recorded
 
 
 def _frozen(
-    program: _Program, chance: Chance, forget: Sequence[Path], *, for_debugger: bool = False
+    program: _Program,
+    chance: Chance,
+    forget: Sequence[Path],
+    library: Path | None = None,
+    *,
+    for_debugger: bool = False,
 ) -> _Frozen:
-    """Run the program to its freeze point and read it there; raises what `freeze` raises."""
+    """Run the program to its freeze point and read it there; raises what `freeze` raises.
+
+    `library` is loaded before its own.
+    """
     older_files = checks.temporary_files()
     answers = _answers(chance)
-    with tracee.started(program.command, program.environment, answers=answers) as process:
+    environment = _preloading(program.environment, library)
+    with tracee.started(program.command, environment, answers=answers) as process:
         taken = placement.place(process, chance) if chance.is_seeded else []
         prepared = prepare(process, chance)
         process.run_to_freeze_point(program.seconds)
         placement.give_back(process, taken)
+        blocks = heap.seal(process) if library else []
         snapshot = capture(process, prepared, program.token, older_files, forget)
         return _Frozen(
             snapshot,
@@ -162,7 +178,16 @@ def _frozen(
             process.output.text(),
             procfs.mappings(process.pid),
             list(mapped_files(process.pid)) if for_debugger else [],
+            blocks,
         )
+
+
+def _preloading(environment: dict[str, str], library: Path | None) -> dict[str, str]:
+    """The environment, with a library for the dynamic linker to load before all others."""
+    if library is None:
+        return environment
+    libraries = [str(library.absolute()), *filter(None, [environment.get("LD_PRELOAD")])]
+    return environment | {"LD_PRELOAD": ":".join(libraries)}
 
 
 def _explained(program: _Program, chance: Chance) -> WouldBeLost | None:

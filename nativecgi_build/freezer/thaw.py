@@ -1,9 +1,7 @@
 """The thaw stub: thaw.S assembled, with a program's addresses and system calls filled in."""
 
-import shutil
 import signal
 import struct
-import subprocess
 import tempfile
 from collections.abc import Sequence
 from pathlib import Path
@@ -12,7 +10,7 @@ from elftools.elf.elffile import ELFFile
 from elftools.elf.sections import SymbolTableSection
 from msgspec import Struct
 
-from nativecgi_build.freezer import linux
+from nativecgi_build.freezer import cc, linux
 from nativecgi_build.freezer.errors import Unsupported
 from nativecgi_build.freezer.snapshot import (
     ANY_RESULT,
@@ -45,20 +43,13 @@ class Stub(Struct, frozen=True):
 
 def assemble() -> Stub:
     """Assemble thaw.S with the C compiler that is here; raises Unsupported where none is."""
-    compiler = shutil.which("cc") or shutil.which("gcc")
-    if compiler is None:
-        raise Unsupported("freezing needs a C compiler's assembler (cc): apt-get install gcc")
     with tempfile.TemporaryDirectory(prefix="freezer-") as folder:
-        output = Path(folder, "thaw.o")
-        command = [compiler, "-c", "-o", str(output), str(_SOURCE)]
-        result = subprocess.run(command, capture_output=True, text=True, check=False)
-        if result.returncode:
-            raise Unsupported(f"{' '.join(command)} failed:\n{result.stderr}")
+        output = cc.compiled(_SOURCE, Path(folder, "thaw.o"), "-c")
         with output.open("rb") as file:
             elf = ELFFile(file)
             text, symbols = (elf.get_section_by_name(name) for name in (".text", ".symtab"))
             if text is None or not isinstance(symbols, SymbolTableSection):
-                raise Unsupported(f"{compiler} has assembled thaw.S without code or symbols")
+                raise Unsupported("the C compiler has assembled thaw.S without code or symbols")
             words = {symbol.name: symbol["st_value"] for symbol in symbols.iter_symbols()}
             return Stub(text.data(), words)
 

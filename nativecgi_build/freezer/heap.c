@@ -1,0 +1,486 @@
+/* The image heap: what a process touches of a frozen program's blocks lies together.
+ *
+ * Loaded before all other libraries (LD_PRELOAD), this takes malloc(3)'s place, for the start of the
+ * program and for good: it becomes part of the image. Nothing is moved; the program starts twice.
+ * The first time each block gets a number among those of its size, the frozen result is watched
+ * (profile.c), and heap.py plans where a block goes that a request touches. The second time such a
+ * block gets its place in `planned`. All others are the ordinary allocator's. If the program does
+ * not do the same twice, some blocks lie elsewhere, and nothing else is different.
+ *
+ *     memory:  planned, written | planned, read | young
+ *
+ * After the thaw, a block of the image that is freed is left as it is. New blocks come from `young`,
+ * whose pages are zeros until then, and are used again from lists by size; when it is full, they
+ * are the ordinary allocator's.
+ *
+ * PLAN names a file that defines PLANNED (bytes), plan and plan_start; without it, RECORDS (a power
+ * of 2) is how many blocks of the first start are kept account of.
+ */
+
+#define _GNU_SOURCE
+#include <dlfcn.h>
+#include <malloc.h>
+#include <stdatomic.h>
+#include <stdint.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/single_threaded.h>
+
+#define PUBLIC __attribute__((visibility("default")))
+#define PAGE 4096
+#define GRANULE 16              /* blocks are aligned to it, as malloc(3)'s and Python's are */
+#define CLASSES 4096            /* of sizes, in granules: the last has all larger ones */
+/* What other allocators pass on to malloc(3), where it is counted (SMALL_REQUEST_THRESHOLD in
+ * CPython's obmalloc.c). */
+#define SMALL 512
+
+struct place {
+    uint32_t ordinal;           /* among the blocks of its size */
+    uint32_t offset;            /* in `planned` */
+};
+
+#ifdef PLAN
+#include PLAN
+#else
+#define PLANNED PAGE
+static const struct place plan[1];
+static const uint32_t plan_start[CLASSES + 1];
+#endif
+
+/* The size of new blocks' memory: as large a run of zeros as is not in the file (segments.py). */
+#define YOUNG_GRANULES (64 * 1024)
+/* Lists of free young blocks: by granules up to LISTED, then by powers of 2. */
+#define LISTED 64
+#define LISTS (LISTED + 6)
+#define LARGEST (LISTED << 6)
+
+struct block {
+    struct block *next;
+};
+
+static struct {
+    char planned[PLANNED];
+    struct {
+        struct block *free[LISTS];
+        uint32_t used;          /* granules */
+        uint8_t list[YOUNG_GRANULES];   /* of the block that begins there; FREE if it is free */
+        char blocks[YOUNG_GRANULES][GRANULE] __attribute__((aligned(PAGE)));
+    } young __attribute__((aligned(PAGE)));
+} memory __attribute__((aligned(PAGE)));
+
+#define FREE 0x80
+
+/* Set by the freezer, in the image alone. */
+PUBLIC uint32_t image_heap_is_frozen;
+
+/* What is underneath: malloc(3), or what else has blocks, in the form of CPython's PyMemAllocatorEx. */
+struct allocator {
+    void *context;
+    void *(*malloc)(void *, size_t);
+    void *(*calloc)(void *, size_t, size_t);
+    void *(*realloc)(void *, void *, size_t);
+    void (*free)(void *, void *);
+};
+
+static struct allocator libc;   /* malloc(3) */
+
+/* --- One thread at a time. Who cannot get in, as the child of a fork in the wrong moment, does
+ * without: the ordinary allocator serves it. --- */
+
+static atomic_flag is_taken = ATOMIC_FLAG_INIT;
+
+static int enter(void)
+{
+    if (__libc_single_threaded)
+        return 1;
+    for (int times = 0; times < 10000; times++)
+        if (!atomic_flag_test_and_set_explicit(&is_taken, memory_order_acquire))
+            return 1;
+    return 0;
+}
+
+static void leave(void)
+{
+    if (!__libc_single_threaded)
+        atomic_flag_clear_explicit(&is_taken, memory_order_release);
+}
+
+static size_t granules(size_t size)
+{
+    return size ? (size + GRANULE - 1) / GRANULE : 1;
+}
+
+/* --- The first start: which blocks there are, by their addresses. --- */
+
+struct record {
+    uintptr_t address;          /* 0: none */
+    uint32_t class;
+    uint32_t ordinal;
+};
+
+/* For the freezer, which unmaps them before it reads the memory. */
+PUBLIC struct record *image_heap_records;
+
+#ifdef RECORDS
+
+#define IS_RECORDING 1
+
+PUBLIC const uint64_t image_heap_records_count = RECORDS;
+
+static size_t recorded;
+
+static size_t home(uintptr_t address)
+{
+    return (address / GRANULE * 0x9e3779b97f4a7c15u) >> 20 & (RECORDS - 1);
+}
+
+static void begin_records(void)
+{
+    void *records = mmap(NULL, RECORDS * sizeof *image_heap_records, PROT_READ | PROT_WRITE,
+                         MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+
+    if (records == MAP_FAILED)
+        abort();
+    image_heap_records = records;
+}
+
+static void note(void *block, uint32_t class, uint32_t ordinal)
+{
+    uintptr_t address = (uintptr_t)block;
+    size_t place = home(address);
+
+    if (!image_heap_records)
+        begin_records();
+    while (image_heap_records[place].address && image_heap_records[place].address != address)
+        place = (place + 1) & (RECORDS - 1);
+    if (!image_heap_records[place].address) {
+        if (recorded == RECORDS / 4 * 3)
+            return;             /* it will be where it is now */
+        recorded++;
+    }
+    image_heap_records[place] = (struct record){address, class, ordinal};
+}
+
+static void forget(void *block)
+{
+    size_t hole = home((uintptr_t)block), place;
+
+    if (!image_heap_records)
+        return;
+    while (image_heap_records[hole].address != (uintptr_t)block) {
+        if (!image_heap_records[hole].address)
+            return;
+        hole = (hole + 1) & (RECORDS - 1);
+    }
+    recorded--;
+    /* Fill the hole with what would be looked for across it. */
+    for (place = (hole + 1) & (RECORDS - 1); image_heap_records[place].address;
+         place = (place + 1) & (RECORDS - 1)) {
+        size_t way = (place - home(image_heap_records[place].address)) & (RECORDS - 1);
+
+        if (way >= ((place - hole) & (RECORDS - 1))) {
+            image_heap_records[hole] = image_heap_records[place];
+            hole = place;
+        }
+    }
+    image_heap_records[hole].address = 0;
+}
+
+#else
+
+#define IS_RECORDING 0
+
+static void note(void *block, uint32_t class, uint32_t ordinal)
+{
+    (void)block, (void)class, (void)ordinal;
+}
+
+static void forget(void *block)
+{
+    (void)block;
+}
+
+#endif
+
+/* --- Blocks of the image. --- */
+
+static uint32_t counts[CLASSES], placed[CLASSES];
+static uint16_t planned_class[PLANNED / GRANULE];
+
+/* Count a block; its place if it is planned, or NULL. */
+static void *count(size_t size, uint32_t *class, uint32_t *ordinal)
+{
+    size_t number = granules(size);
+    uint32_t next;
+
+    *class = number < CLASSES ? number : 0;
+    *ordinal = counts[*class]++;
+    next = plan_start[*class] + placed[*class];
+    if (next == plan_start[*class + 1] || plan[next].ordinal != *ordinal)
+        return NULL;
+    placed[*class]++;
+    planned_class[plan[next].offset / GRANULE] = *class;
+    return memory.planned + plan[next].offset;
+}
+
+static int is_in(const void *block, const void *start, size_t size)
+{
+    return (uintptr_t)block - (uintptr_t)start < size;
+}
+
+static int is_planned(const void *block)
+{
+    return is_in(block, memory.planned, sizeof memory.planned);
+}
+
+/* --- Blocks of a process's own. --- */
+
+static int is_young(const void *block)
+{
+    return is_in(block, memory.young.blocks, sizeof memory.young.blocks);
+}
+
+static size_t young_index(const void *block)
+{
+    return ((uintptr_t)block - (uintptr_t)memory.young.blocks) / GRANULE;
+}
+
+static uint32_t list_for(size_t number)
+{
+    return number <= LISTED ? number - 1 : LISTED + 57 - __builtin_clzl(number - 1);
+}
+
+static size_t listed_granules(uint32_t list)
+{
+    return list < LISTED ? list + 1 : (size_t)2 * LISTED << (list - LISTED);
+}
+
+static void *take_young(size_t size)
+{
+    size_t number = granules(size), length;
+    struct block *block;
+    uint32_t list;
+
+    if (number > LARGEST || !enter())
+        return NULL;
+    list = list_for(number);
+    block = memory.young.free[list];
+    if (block) {
+        memory.young.free[list] = block->next;
+        memory.young.list[young_index(block)] = list;
+    } else if ((length = listed_granules(list)) <= YOUNG_GRANULES - memory.young.used) {
+        block = (struct block *)memory.young.blocks[memory.young.used];
+        memory.young.list[memory.young.used] = list;
+        memory.young.used += length;
+    }
+    leave();
+    return block;
+}
+
+static void give_young(struct block *block)
+{
+    size_t index = young_index(block);
+    uint32_t list = memory.young.list[index];
+
+    if (list & FREE || (uintptr_t)block % GRANULE)
+        abort();                /* as glibc does for what is freed twice */
+    if (!enter())
+        return;
+    memory.young.list[index] = list | FREE;
+    block->next = memory.young.free[list];
+    memory.young.free[list] = block;
+    leave();
+}
+
+static size_t own_size(const void *block)
+{
+    if (is_young(block))
+        return listed_granules(memory.young.list[young_index(block)]) * GRANULE;
+    return planned_class[((uintptr_t)block - (uintptr_t)memory.planned) / GRANULE] * GRANULE;
+}
+
+static int is_own(const void *block)
+{
+    return is_in(block, &memory, sizeof memory);
+}
+
+/* --- The functions of an allocator that is over another. --- */
+
+/* Whether a block is to be counted here: it then gets a place, or NULL. */
+static int is_counted(struct allocator *under, size_t size, void **place, struct record *record)
+{
+    if ((size > SMALL && under != &libc) || !enter())
+        return 0;
+    *place = count(size, &record->class, &record->ordinal);
+    leave();
+    return 1;
+}
+
+static void *noted(void *block, struct record record)
+{
+    if (block && IS_RECORDING && enter()) {
+        note(block, record.class, record.ordinal);
+        leave();
+    }
+    return block;
+}
+
+static void *heap_malloc(void *context, size_t size)
+{
+    struct allocator *under = context;
+    struct record record;
+    void *place = NULL;
+
+    if (image_heap_is_frozen) {
+        place = take_young(size);
+        return place ? place : under->malloc(under->context, size);
+    }
+    if (!is_counted(under, size, &place, &record))
+        return under->malloc(under->context, size);
+    return place ? place : noted(under->malloc(under->context, size), record);
+}
+
+static void *heap_calloc(void *context, size_t number, size_t size)
+{
+    struct allocator *under = context;
+    struct record record;
+    void *place = NULL;
+    size_t total;
+
+    if (__builtin_mul_overflow(number, size, &total))
+        return under->calloc(under->context, number, size);     /* which fails */
+    if (image_heap_is_frozen) {
+        place = take_young(total);
+        return place ? memset(place, 0, total) : under->calloc(under->context, number, size);
+    }
+    if (!is_counted(under, total, &place, &record))
+        return under->calloc(under->context, number, size);
+    /* A place is used once: it is zero. */
+    return place ? place : noted(under->calloc(under->context, number, size), record);
+}
+
+static void heap_free(void *context, void *block)
+{
+    struct allocator *under = context;
+
+    if (is_young(block)) {
+        give_young(block);
+    } else if (!is_planned(block)) {
+        if (IS_RECORDING && !image_heap_is_frozen && enter()) {
+            forget(block);
+            leave();
+        }
+        under->free(under->context, block);
+    }
+}
+
+static void *heap_realloc(void *context, void *block, size_t size)
+{
+    struct allocator *under = context;
+    struct record record;
+    void *place = NULL, *moved;
+
+    if (!block)
+        return heap_malloc(context, size);
+    if (is_own(block)) {
+        size_t before = own_size(block);
+
+        if (image_heap_is_frozen && size <= before && size > before / 2)
+            return block;
+        moved = heap_malloc(context, size);
+        if (moved) {
+            memcpy(moved, block, size < before ? size : before);
+            heap_free(context, block);
+        }
+        return moved;
+    }
+    if (image_heap_is_frozen || !is_counted(under, size, &place, &record))
+        return under->realloc(under->context, block, size);
+    if (IS_RECORDING && enter()) {
+        forget(block);
+        leave();
+    }
+    /* What is underneath knows how much there is to copy. */
+    moved = under->realloc(under->context, block, size);
+    if (!place || !moved)
+        return noted(moved, record);
+    memcpy(place, moved, size);
+    under->free(under->context, moved);
+    return place;
+}
+
+/* What a program's own allocators, such as CPython's, are to be called through: the context is the
+ * one to be asked for what has no place here. */
+PUBLIC const struct allocator image_heap = {
+    NULL, heap_malloc, heap_calloc, heap_realloc, heap_free,
+};
+
+/* --- malloc(3) and its like, over glibc's. --- */
+
+extern void *__libc_malloc(size_t), *__libc_calloc(size_t, size_t), *__libc_realloc(void *, size_t);
+extern void __libc_free(void *);
+
+static void *libc_malloc(void *context, size_t size)
+{
+    (void)context;
+    return __libc_malloc(size);
+}
+
+static void *libc_calloc(void *context, size_t number, size_t size)
+{
+    (void)context;
+    return __libc_calloc(number, size);
+}
+
+static void *libc_realloc(void *context, void *block, size_t size)
+{
+    (void)context;
+    return __libc_realloc(block, size);
+}
+
+static void libc_free(void *context, void *block)
+{
+    (void)context;
+    __libc_free(block);
+}
+
+static struct allocator libc = { NULL, libc_malloc, libc_calloc, libc_realloc, libc_free };
+
+PUBLIC void *malloc(size_t size)
+{
+    return heap_malloc(&libc, size);
+}
+
+PUBLIC void *calloc(size_t number, size_t size)
+{
+    return heap_calloc(&libc, number, size);
+}
+
+PUBLIC void free(void *block)
+{
+    heap_free(&libc, block);
+}
+
+PUBLIC void *realloc(void *block, size_t size)
+{
+    if (block && !size) {       /* glibc's way (realloc(3)) */
+        free(block);
+        return NULL;
+    }
+    return heap_realloc(&libc, block, size);
+}
+
+static size_t (*libc_usable_size)(void *);
+
+PUBLIC size_t malloc_usable_size(void *block)
+{
+    return is_own(block) ? own_size(block) : libc_usable_size(block);
+}
+
+/* Nobody is to see how the program is started, nor to start another in this way. */
+__attribute__((constructor)) static void begin(void)
+{
+    libc_usable_size = (size_t (*)(void *))dlsym(RTLD_NEXT, "malloc_usable_size");
+    unsetenv("LD_PRELOAD");
+}
