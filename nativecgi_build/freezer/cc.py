@@ -2,6 +2,7 @@
 
 import shutil
 import subprocess
+from collections.abc import Sequence
 from pathlib import Path
 
 from nativecgi_build.freezer.errors import Unsupported
@@ -10,12 +11,12 @@ from nativecgi_build.freezer.errors import Unsupported
 LIBRARY = ("-O2", "-shared", "-fPIC", "-fvisibility=hidden", "-s")
 
 
-def compiled(source: Path, output: Path, *options: str) -> Path:
-    """Compile one file to `output`, which is returned; raises Unsupported where that fails."""
+def compiled(sources: Sequence[Path], output: Path, *options: str) -> Path:
+    """Compile files to `output`, which is returned; raises Unsupported where that fails."""
     compiler = shutil.which("cc") or shutil.which("gcc")
     if compiler is None:
         raise Unsupported("freezing needs a C compiler (cc): apt-get install gcc libc6-dev")
-    command = [compiler, *options, "-o", str(output), str(source)]
+    command = [compiler, *options, "-o", str(output), *map(str, sources)]
     result = subprocess.run(command, capture_output=True, text=True, check=False)
     if result.returncode:
         raise Unsupported(f"{' '.join(command)} failed:\n{result.stderr}")

@@ -107,10 +107,11 @@ def freeze(
     # Beside the output, where programs may be executed: a /tmp may forbid it.
     with tempfile.TemporaryDirectory(prefix=".freezer-", dir=output.parent) as name:
         folder, draft = Path(name), Path(name, "draft")
+        library = heap.library(folder, chance)
         forget = [*forget, folder]
         try:
-            library = None if trial is None else heap.recording(folder)
-            frozen = _frozen(program, chance, forget, library)
+            preload = None if trial is None else library.recording()
+            frozen = _frozen(program, chance, forget, preload)
         except WouldBeLost as refusal:
             explained = _explained(program, chance) if refusal.has_descriptors else None
             raise explained or refusal from None
@@ -118,8 +119,8 @@ def freeze(
         if trial is not None:
             image.write(draft, frozen.snapshot, frozen.stub_address)
             seen = profile(draft, trial, seconds, _answers(chance))
-            library = heap.planned(folder, heap.plan(frozen.blocks, seen))
-            frozen = _frozen(program, chance, forget, library, for_debugger=debug is not None)
+            preload = library.planned(heap.plan(frozen.heap.blocks, seen))
+            frozen = _frozen(program, chance, forget, preload, for_debugger=debug is not None)
             image.write(draft, frozen.snapshot, frozen.stub_address)
             touches = touched(draft, trial, seconds, _answers(chance))
         image.write(output, frozen.snapshot, frozen.stub_address, touches)
@@ -147,30 +148,30 @@ class _Frozen(Struct, frozen=True):
     printed: str
     mappings: list[procfs.Mapping]
     files: list[MappedFile]  # for a debugger
-    blocks: list[heap.Block]  # of the heap, if they were recorded
+    heap: heap.Sealed
 
 
 def _frozen(
     program: _Program,
     chance: Chance,
     forget: Sequence[Path],
-    library: Path | None = None,
+    preload: Path | None = None,
     *,
     for_debugger: bool = False,
 ) -> _Frozen:
     """Run the program to its freeze point and read it there; raises what `freeze` raises.
 
-    `library` is loaded before its own.
+    `preload` is a library that is loaded before its own.
     """
     older_files = checks.temporary_files()
     answers = _answers(chance)
-    environment = _preloading(program.environment, library)
+    environment = _preloading(program.environment, preload)
     with tracee.started(program.command, environment, answers=answers) as process:
         taken = placement.place(process, chance) if chance.is_seeded else []
         prepared = prepare(process, chance)
         process.run_to_freeze_point(program.seconds)
         placement.give_back(process, taken)
-        blocks = heap.seal(process) if library else []
+        sealed = heap.seal(process) if preload else heap.Sealed([], 0)
         snapshot = capture(process, prepared, program.token, older_files, forget)
         return _Frozen(
             snapshot,
@@ -178,7 +179,7 @@ def _frozen(
             process.output.text(),
             procfs.mappings(process.pid),
             list(mapped_files(process.pid)) if for_debugger else [],
-            blocks,
+            sealed,
         )
 
 

@@ -2,10 +2,10 @@
  *
  * Loaded before all other libraries (LD_PRELOAD), this takes malloc(3)'s place, for the start of the
  * program and for good: it becomes part of the image. Nothing is moved; the program starts twice.
- * The first time each block gets a number among those of its size, the frozen result is watched
- * (profile.c), and heap.py plans where a block goes that a request touches. The second time such a
- * block gets its place in `planned`. All others are the ordinary allocator's. If the program does
- * not do the same twice, some blocks lie elsewhere, and nothing else is different.
+ * The first time each block gets a number, the frozen result is watched (steps.c), and heap.py plans
+ * where a block goes that a request touches. The second time such a block gets its place in
+ * `planned`. All others are the ordinary allocator's. If the program does not do the same twice, some
+ * blocks lie elsewhere, and nothing else is different.
  *
  *     memory:  planned, written | planned, read | young
  *
@@ -30,14 +30,21 @@
 #define PUBLIC __attribute__((visibility("default")))
 #define PAGE 4096
 #define GRANULE 16              /* blocks are aligned to it, as malloc(3)'s and Python's are */
-#define CLASSES 4096            /* of sizes, in granules: the last has all larger ones */
+#define CLASSES 4096            /* of sizes, in granules: 0 has all larger ones */
 /* What other allocators pass on to malloc(3), where it is counted (SMALL_REQUEST_THRESHOLD in
  * CPython's obmalloc.c). */
 #define SMALL 512
 
+/* A block has the number of others before it with the same context: what was allocated last, by
+ * size. If a start has a block more or less, no others are taken for each other but those nearby. */
+#define CLASS_BITS 12           /* of 64: the context is of five blocks */
+#define CONTEXT_BITS 14
+#define CONTEXTS (1 << CONTEXT_BITS)
+
 struct place {
-    uint32_t ordinal;           /* among the blocks of its size */
+    uint32_t ordinal;           /* of the block in its context */
     uint32_t offset;            /* in `planned` */
+    uint32_t class;             /* its size */
 };
 
 #ifdef PLAN
@@ -45,7 +52,7 @@ struct place {
 #else
 #define PLANNED PAGE
 static const struct place plan[1];
-static const uint32_t plan_start[CLASSES + 1];
+static const uint32_t plan_start[CONTEXTS + 1];
 #endif
 
 /* The size of new blocks' memory: as large a run of zeros as is not in the file (segments.py). */
@@ -71,8 +78,13 @@ static struct {
 
 #define FREE 0x80
 
+static uint16_t planned_class[PLANNED / GRANULE];       /* of the block that begins there */
+
 /* Set by the freezer, in the image alone. */
 PUBLIC uint32_t image_heap_is_frozen;
+
+/* For the freezer: how many blocks have got the places that were planned. */
+PUBLIC uint32_t image_heap_placed;
 
 /* What is underneath: malloc(3), or what else has blocks, in the form of CPython's PyMemAllocatorEx. */
 struct allocator {
@@ -111,89 +123,131 @@ static size_t granules(size_t size)
     return size ? (size + GRANULE - 1) / GRANULE : 1;
 }
 
-/* --- The first start: which blocks there are, by their addresses. --- */
+/* --- Until the freeze point: which block is which. --- */
 
 struct record {
     uintptr_t address;          /* 0: none */
-    uint32_t class;
+    uint16_t context, class;
     uint32_t ordinal;
 };
 
-/* For the freezer, which unmaps them before it reads the memory. */
-PUBLIC struct record *image_heap_records;
+/* What is not in the image: the freezer unmaps it. */
+struct counts {
+    uint32_t counted[CONTEXTS], placed[CONTEXTS];
+#ifdef RECORDS
+    struct record records[RECORDS];
+#endif
+};
+
+PUBLIC struct counts *image_heap_counts;
+PUBLIC const uint64_t image_heap_counts_size = sizeof *image_heap_counts;
+
+static uint64_t last_classes;
+
+static struct counts *counts(void)
+{
+    void *memory;
+
+    if (!image_heap_counts) {
+        memory = mmap(NULL, sizeof *image_heap_counts, PROT_READ | PROT_WRITE,
+                      MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+        if (memory == MAP_FAILED)
+            abort();
+        image_heap_counts = memory;
+    }
+    return image_heap_counts;
+}
+
+static uint64_t mixed(uint64_t number)
+{
+    return number * 0x9e3779b97f4a7c15u;
+}
+
+/* Count a block: `record` says which it is. Its place if it is planned, or NULL. */
+static void *count(size_t size, struct record *record)
+{
+    size_t number = granules(size);
+    const struct place *place;
+    uint32_t next;
+
+    record->class = number < CLASSES ? number : 0;
+    last_classes = last_classes << CLASS_BITS ^ record->class;
+    record->context = mixed(last_classes) >> (64 - CONTEXT_BITS);
+    record->ordinal = counts()->counted[record->context]++;
+    next = plan_start[record->context] + counts()->placed[record->context];
+    place = &plan[next];
+    if (next == plan_start[record->context + 1] || place->ordinal != record->ordinal)
+        return NULL;
+    counts()->placed[record->context]++;
+    if (place->class != record->class)
+        return NULL;
+    image_heap_placed++;
+    planned_class[place->offset / GRANULE] = place->class;
+    return memory.planned + place->offset;
+}
 
 #ifdef RECORDS
 
 #define IS_RECORDING 1
 
-PUBLIC const uint64_t image_heap_records_count = RECORDS;
-
 static size_t recorded;
 
 static size_t home(uintptr_t address)
 {
-    return (address / GRANULE * 0x9e3779b97f4a7c15u) >> 20 & (RECORDS - 1);
+    return mixed(address / GRANULE) >> 20 & (RECORDS - 1);
 }
 
-static void begin_records(void)
+static size_t behind(size_t place)
 {
-    void *records = mmap(NULL, RECORDS * sizeof *image_heap_records, PROT_READ | PROT_WRITE,
-                         MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
-
-    if (records == MAP_FAILED)
-        abort();
-    image_heap_records = records;
+    return (place + 1) & (RECORDS - 1);
 }
 
-static void note(void *block, uint32_t class, uint32_t ordinal)
+static void note(void *block, struct record record)
 {
-    uintptr_t address = (uintptr_t)block;
-    size_t place = home(address);
+    struct record *records = counts()->records;
+    size_t place = home((uintptr_t)block);
 
-    if (!image_heap_records)
-        begin_records();
-    while (image_heap_records[place].address && image_heap_records[place].address != address)
-        place = (place + 1) & (RECORDS - 1);
-    if (!image_heap_records[place].address) {
+    while (records[place].address && records[place].address != (uintptr_t)block)
+        place = behind(place);
+    if (!records[place].address) {
         if (recorded == RECORDS / 4 * 3)
             return;             /* it will be where it is now */
         recorded++;
     }
-    image_heap_records[place] = (struct record){address, class, ordinal};
+    record.address = (uintptr_t)block;
+    records[place] = record;
 }
 
 static void forget(void *block)
 {
+    struct record *records = counts()->records;
     size_t hole = home((uintptr_t)block), place;
 
-    if (!image_heap_records)
-        return;
-    while (image_heap_records[hole].address != (uintptr_t)block) {
-        if (!image_heap_records[hole].address)
+    while (records[hole].address != (uintptr_t)block) {
+        if (!records[hole].address)
             return;
-        hole = (hole + 1) & (RECORDS - 1);
+        hole = behind(hole);
     }
     recorded--;
     /* Fill the hole with what would be looked for across it. */
-    for (place = (hole + 1) & (RECORDS - 1); image_heap_records[place].address;
-         place = (place + 1) & (RECORDS - 1)) {
-        size_t way = (place - home(image_heap_records[place].address)) & (RECORDS - 1);
+    for (place = behind(hole); records[place].address; place = behind(place)) {
+        size_t way = (place - home(records[place].address)) & (RECORDS - 1);
 
         if (way >= ((place - hole) & (RECORDS - 1))) {
-            image_heap_records[hole] = image_heap_records[place];
+            records[hole] = records[place];
             hole = place;
         }
     }
-    image_heap_records[hole].address = 0;
+    records[hole].address = 0;
 }
 
 #else
 
 #define IS_RECORDING 0
 
-static void note(void *block, uint32_t class, uint32_t ordinal)
+static void note(void *block, struct record record)
 {
-    (void)block, (void)class, (void)ordinal;
+    (void)block, (void)record;
 }
 
 static void forget(void *block)
@@ -203,26 +257,7 @@ static void forget(void *block)
 
 #endif
 
-/* --- Blocks of the image. --- */
-
-static uint32_t counts[CLASSES], placed[CLASSES];
-static uint16_t planned_class[PLANNED / GRANULE];
-
-/* Count a block; its place if it is planned, or NULL. */
-static void *count(size_t size, uint32_t *class, uint32_t *ordinal)
-{
-    size_t number = granules(size);
-    uint32_t next;
-
-    *class = number < CLASSES ? number : 0;
-    *ordinal = counts[*class]++;
-    next = plan_start[*class] + placed[*class];
-    if (next == plan_start[*class + 1] || plan[next].ordinal != *ordinal)
-        return NULL;
-    placed[*class]++;
-    planned_class[plan[next].offset / GRANULE] = *class;
-    return memory.planned + plan[next].offset;
-}
+/* --- Blocks of the image, and blocks of a process's own. --- */
 
 static int is_in(const void *block, const void *start, size_t size)
 {
@@ -233,8 +268,6 @@ static int is_planned(const void *block)
 {
     return is_in(block, memory.planned, sizeof memory.planned);
 }
-
-/* --- Blocks of a process's own. --- */
 
 static int is_young(const void *block)
 {
@@ -248,7 +281,7 @@ static size_t young_index(const void *block)
 
 static uint32_t list_for(size_t number)
 {
-    return number <= LISTED ? number - 1 : LISTED + 57 - __builtin_clzl(number - 1);
+    return number <= LISTED ? number - 1 : LISTED + 57u - __builtin_clzl(number - 1);
 }
 
 static size_t listed_granules(uint32_t list)
@@ -312,7 +345,7 @@ static int is_counted(struct allocator *under, size_t size, void **place, struct
 {
     if ((size > SMALL && under != &libc) || !enter())
         return 0;
-    *place = count(size, &record->class, &record->ordinal);
+    *place = count(size, record);
     leave();
     return 1;
 }
@@ -320,7 +353,7 @@ static int is_counted(struct allocator *under, size_t size, void **place, struct
 static void *noted(void *block, struct record record)
 {
     if (block && IS_RECORDING && enter()) {
-        note(block, record.class, record.ordinal);
+        note(block, record);
         leave();
     }
     return block;
@@ -478,9 +511,7 @@ PUBLIC size_t malloc_usable_size(void *block)
     return is_own(block) ? own_size(block) : libc_usable_size(block);
 }
 
-/* Nobody is to see how the program is started, nor to start another in this way. */
 __attribute__((constructor)) static void begin(void)
 {
     libc_usable_size = (size_t (*)(void *))dlsym(RTLD_NEXT, "malloc_usable_size");
-    unsetenv("LD_PRELOAD");
 }

@@ -136,7 +136,7 @@ def _library() -> ctypes.CDLL:
     ctypes.CDLL(str(capstone / "lib" / "libcapstone.so"), mode=ctypes.RTLD_GLOBAL)
     with tempfile.TemporaryDirectory(prefix="freezer-") as folder:
         output = Path(folder, "steps.so")
-        cc.compiled(_SOURCE, output, *cc.LIBRARY, f"-I{capstone / 'include'}")
+        cc.compiled([_SOURCE], output, *cc.LIBRARY, f"-I{capstone / 'include'}")
         library = ctypes.CDLL(str(output), use_errno=True)
     library.watch_begin.restype = ctypes.POINTER(_Watch)
     library.watch_steps.argtypes = (

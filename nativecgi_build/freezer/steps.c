@@ -138,6 +138,25 @@ static uint64_t value(const struct user_regs_struct *registers, int offset)
     return offset == NO_REGISTER ? 0 : *(const uint64_t *)((const char *)registers + offset);
 }
 
+/* Whether an instruction writes to its operand of that index. capstone 5 calls some destinations read,
+ * such as those of movups and rol. */
+static int writes_to(const cs_insn *instruction, int index)
+{
+    const cs_x86 *detail = &instruction->detail->x86;
+
+    if (detail->operands[index].access & CS_AC_WRITE || instruction->id == X86_INS_FNSTCW)
+        return 1;
+    if (index || detail->op_count == 1)
+        return 0;
+    switch (instruction->id) {
+    case X86_INS_CMP: case X86_INS_TEST: case X86_INS_BT:
+    case X86_INS_CMPSB: case X86_INS_CMPSW: case X86_INS_CMPSD: case X86_INS_CMPSQ:
+        return 0;
+    default:
+        return 1;
+    }
+}
+
 static void decode(struct watch *watch, pid_t pid, struct instruction *known)
 {
     uint8_t code[LONGEST];
@@ -164,7 +183,7 @@ static void decode(struct watch *watch, pid_t pid, struct instruction *known)
             /* %rip is the next instruction's. */
             operand->mem.disp + (operand->mem.base == X86_REG_RIP ? found->size : 0),
             register_offset(operand->mem.segment), operand->size,
-            operand->access & CS_AC_WRITE,
+            writes_to(found, index),
         };
     }
     cs_free(found, 1);

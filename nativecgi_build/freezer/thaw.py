@@ -44,7 +44,7 @@ class Stub(Struct, frozen=True):
 def assemble() -> Stub:
     """Assemble thaw.S with the C compiler that is here; raises Unsupported where none is."""
     with tempfile.TemporaryDirectory(prefix="freezer-") as folder:
-        output = cc.compiled(_SOURCE, Path(folder, "thaw.o"), "-c")
+        output = cc.compiled([_SOURCE], Path(folder, "thaw.o"), "-c")
         with output.open("rb") as file:
             elf = ELFFile(file)
             text, symbols = (elf.get_section_by_name(name) for name in (".text", ".symtab"))

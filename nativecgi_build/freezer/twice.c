@@ -1,0 +1,43 @@
+/* Has a program that is started twice do the same the second time (heap.c).
+ *
+ * What it draws at random on its way to the freeze point, such as the secret of Python's hashes, on
+ * which the order in sets depends, is the same both times. CHANCE names a file that defines
+ * CHANCE_BYTES of it, drawn for this build alone; each is given once and then forgotten. When they
+ * are used up, and in each process of the image, the kernel is asked.
+ */
+
+#define _GNU_SOURCE
+#include <stdatomic.h>
+#include <stdint.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/random.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#include CHANCE
+
+#define PUBLIC __attribute__((visibility("default")))
+
+extern uint32_t image_heap_is_frozen;
+
+static unsigned char chance[] = { CHANCE_BYTES };
+static atomic_size_t given;
+
+PUBLIC ssize_t getrandom(void *bytes, size_t size, unsigned flags)
+{
+    size_t start;
+
+    if (image_heap_is_frozen || size > sizeof chance
+        || (start = atomic_fetch_add(&given, size)) > sizeof chance - size)
+        return syscall(SYS_getrandom, bytes, size, flags);
+    memcpy(bytes, chance + start, size);
+    explicit_bzero(chance + start, size);
+    return size;
+}
+
+/* Nobody is to see how the program is started, nor to start another in this way. */
+__attribute__((constructor)) static void begin(void)
+{
+    unsetenv("LD_PRELOAD");
+}

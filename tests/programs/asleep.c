@@ -1,0 +1,7 @@
+/* Waits for what does not come. */
+#include <unistd.h>
+
+int main(void)
+{
+    return pause();
+}
