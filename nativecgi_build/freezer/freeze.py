@@ -102,28 +102,23 @@ def freeze(
     token = chance.bytes(16)
     basis = ENVIRONMENT if native else ENVIRONMENT | PORTABLE
     program = _Program(
-        command, {**basis, **(environment or {}), FREEZE_POINT: token.hex()}, token, seconds
+        command,
+        {**basis, **(environment or {}), FREEZE_POINT: token.hex()},
+        token,
+        seconds,
+        forget,
+        has_debugger=debug is not None,
     )
-    # Beside the output, where programs may be executed: a /tmp may forbid it.
-    with tempfile.TemporaryDirectory(prefix=".freezer-", dir=output.parent) as name:
-        folder, draft = Path(name), Path(name, "draft")
-        library = heap.library(folder, chance)
-        forget = [*forget, folder]
-        try:
-            preload = None if trial is None else library.recording()
-            frozen = _frozen(program, chance, forget, preload)
-        except WouldBeLost as refusal:
-            explained = _explained(program, chance) if refusal.has_descriptors else None
-            raise explained or refusal from None
-        touches: list[Touch] = []
-        if trial is not None:
-            image.write(draft, frozen.snapshot, frozen.stub_address)
-            seen = profile(draft, trial, seconds, _answers(chance))
-            preload = library.planned(heap.plan(frozen.heap.blocks, seen))
-            frozen = _frozen(program, chance, forget, preload, for_debugger=debug is not None)
-            image.write(draft, frozen.snapshot, frozen.stub_address)
-            touches = touched(draft, trial, seconds, _answers(chance))
-        image.write(output, frozen.snapshot, frozen.stub_address, touches)
+    touches: list[Touch] = []
+    try:
+        if trial is None:
+            frozen = _frozen(program, chance)
+        else:
+            frozen, touches = _laid_out(program, chance, trial, output.parent)
+    except WouldBeLost as refusal:
+        explained = _explained(program, chance) if refusal.has_descriptors else None
+        raise explained or refusal from None
+    image.write(output, frozen.snapshot, frozen.stub_address, touches)
     if debug is not None:
         debug.write_bytes(side_file(frozen.files))
     if map is not None:
@@ -138,6 +133,8 @@ class _Program(Struct, frozen=True):
     environment: dict[str, str]
     token: bytes
     seconds: float
+    forget: Sequence[Path]
+    has_debugger: bool  # that is to be told of its files
 
 
 class _Frozen(Struct, frozen=True):
@@ -151,14 +148,27 @@ class _Frozen(Struct, frozen=True):
     heap: heap.Sealed
 
 
-def _frozen(
-    program: _Program,
-    chance: Chance,
-    forget: Sequence[Path],
-    preload: Path | None = None,
-    *,
-    for_debugger: bool = False,
-) -> _Frozen:
+def _laid_out(
+    program: _Program, chance: Chance, trial: Mapping[str, str], where: Path
+) -> tuple[_Frozen, list[Touch]]:
+    """Freeze the program twice, the second time with its memory laid out for a process (heap.c).
+
+    Returns it with what a process is to touch first. Programs may be executed in the folder
+    `where`: a /tmp may forbid it.
+    """
+    with tempfile.TemporaryDirectory(prefix=".freezer-", dir=where) as name:
+        folder, draft = Path(name), Path(name, "draft")
+        program = replace(program, forget=[*program.forget, folder])
+        library = heap.library(folder, chance)
+        first = _frozen(program, chance, library.recording())
+        image.write(draft, first.snapshot, first.stub_address)
+        seen = profile(draft, trial, program.seconds, _answers(chance))
+        second = _frozen(program, chance, library.planned(heap.plan(first.heap.blocks, seen)))
+        image.write(draft, second.snapshot, second.stub_address)
+        return second, touched(draft, trial, program.seconds, _answers(chance))
+
+
+def _frozen(program: _Program, chance: Chance, preload: Path | None = None) -> _Frozen:
     """Run the program to its freeze point and read it there; raises what `freeze` raises.
 
     `preload` is a library that is loaded before its own.
@@ -172,13 +182,13 @@ def _frozen(
         process.run_to_freeze_point(program.seconds)
         placement.give_back(process, taken)
         sealed = heap.seal(process) if preload else heap.Sealed([], 0)
-        snapshot = capture(process, prepared, program.token, older_files, forget)
+        snapshot = capture(process, prepared, program.token, older_files, program.forget)
         return _Frozen(
             snapshot,
             prepared.stub_address,
             process.output.text(),
             procfs.mappings(process.pid),
-            list(mapped_files(process.pid)) if for_debugger else [],
+            list(mapped_files(process.pid)) if program.has_debugger else [],
             sealed,
         )
 
@@ -195,7 +205,7 @@ def _explained(program: _Program, chance: Chance) -> WouldBeLost | None:
     """The refusal of a program that has been asked to tell more; None if it is another matter."""
     environment = program.environment | {FREEZE_EXPLAIN: "1"}
     try:
-        _frozen(replace(program, environment=environment), chance, ())
+        _frozen(replace(program, environment=environment), chance)
     except WouldBeLost as refusal:
         return refusal
     except FreezerError:

@@ -40,15 +40,15 @@ def profile(*, reads: list[int] | None = None, writes: list[int] | None = None) 
 
 
 def test_blocks_that_are_touched_lie_together(image: Path) -> None:
-    written, read = [], []
+    blocks: dict[str, list[tuple[int, int]]] = {"written": [], "read": []}
     for line in answer(image, "addresses").splitlines():
         kind, address, size = line.split()
         if int(size) <= PAGE:
-            (written if kind == "written" else read).append((int(address, 16), int(size)))
-    for kind in (written, read):
-        first, (last, length) = min(kind)[0], max(kind)
-        assert last + length - first < sum(size + 16 for _address, size in kind) + PAGE
-    assert max(written) < min(read)
+            blocks[kind].append((int(address, 16), int(size)))
+    for places in blocks.values():
+        first, (last, length) = min(places)[0], max(places)
+        assert last + length - first < sum(size + 16 for _address, size in places) + PAGE
+    assert max(blocks["written"]) < min(blocks["read"])
 
 
 def test_a_program_that_does_not_do_the_same_twice_is_frozen_all_the_same(
