@@ -113,7 +113,7 @@ def _options(
         f"--user-plugin={PLUGINS / 'read_imports.py'}",
         f"--user-plugin={PLUGINS / 'share_code.py'}",
         f"--user-plugin={PLUGINS / 'serve_data.py'}",
-        f"--user-plugin={PLUGINS / 'answer_crashes.py'}",
+        f"--user-plugin={PLUGINS / 'build_in.py'}",
         f"--user-plugin={PLUGINS / 'count_calls.py'}",
         *([] if compile_all else [f"--user-plugin={PLUGINS / 'keep_bytecode.py'}"]),
         *(f"--include-module={name}" for name in rehearsed.modules),
