@@ -39,7 +39,7 @@ STARTER = "nativecgi.frozen.gathered"
 
 _PLUGINS = Path(__file__).resolve().parents[1] / "nuitka_plugins"
 _PACKAGES = Path(__file__).resolve().parents[2]
-_C = ("datafiles.c", "datafiles_module.c", "crash.c", "environment.c")
+_C = ("datafiles.c", "datafiles_module.c", "crash.c", "environment.c", "zone.c")
 # Assertions would name the folder of these.
 _OPTIONS = ("-O1", "-shared", "-fPIC", "-s", "-DNDEBUG", "-DBUILT_IN")
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from nuitka.plugins.PluginBase import NuitkaPluginBase
 
-SOURCES = ("crash.c", "environment.c")
+SOURCES = ("crash.c", "environment.c", "zone.c")
 
 
 class BuildIn(NuitkaPluginBase):
