@@ -118,9 +118,9 @@ def _renewed() -> MutableMapping[str, str]:
     each object that is written to, be it only to count a reference to it, costs a process a page
     of memory.
     """
-    arguments, block = _letterbox.arguments_and_block()
+    block, count = _letterbox.strings()
+    arguments, env = environment.renew(block, count)
     sys.argv[:] = arguments
-    env = environment.renew(block)
     program = arguments[0] if arguments else ""
     # There is no interpreter to be run. Who finds a program by PATH does not say where it is.
     if not program.startswith(os.sep):

@@ -21,7 +21,6 @@ from nativecgi.message.forms import prepare_forms
 from nativecgi.message.limits import Limits
 from nativecgi.message.request import Request
 from nativecgi.message.response import Handler, Response, answered, json, not_found, text
-from nativecgi.process.environment import Environment
 from nativecgi.process.streams import flush_streams, keep_stdout
 from nativecgi.process.threads import await_threads, count_threads
 
@@ -65,10 +64,6 @@ class Scene(Struct, frozen=True):
     handler: Handler
     env: Mapping[str, str]
     body: bytes = b""
-
-    def environment(self) -> Environment:
-        """As a process has it."""
-        return Environment("\0" + "".join(f"{n}={v}\0" for n, v in self.env.items()))
 
 
 def prepare(
@@ -144,7 +139,7 @@ def _play(scenes: Iterable[Scene], limits: Limits | None) -> None:
         stdout = keep_stdout()
         # What an answer sets in context variables is its own.
         context = copy_context()
-        context.run(respond, scene.handler, scene.environment(), stdin, stdout, limits, _begin)
+        context.run(respond, scene.handler, dict(scene.env), stdin, stdout, limits, _begin)
         await_threads(count)
         flush_streams()
         os.close(stdin)

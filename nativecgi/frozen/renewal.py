@@ -9,6 +9,7 @@ import os
 import sys
 import time
 from collections.abc import Callable, Iterator
+from importlib import import_module
 from types import ModuleType
 
 from nativecgi.frozen import chance
@@ -79,7 +80,17 @@ _FORGOTTEN: dict[str, Callable[[ModuleType], None]] = {
 
 def _renew_time_zone(module: ModuleType) -> Iterator[Renewal]:
     """TZ, or the machine's own zone: localtime_r(3) looks for them only once."""
-    yield module.tzset
+    try:
+        is_same = import_module("_nativecgi_zone").renew  # zone.c, where it has been built in
+    except ImportError:
+        yield module.tzset
+        return
+
+    def renew() -> None:
+        if not is_same(module.timezone, module.altzone, module.daylight, module.tzname):
+            module.tzset()
+
+    yield renew
 
 
 def _renew_main_thread(module: ModuleType) -> Iterator[Renewal]:

@@ -11,16 +11,6 @@ from nativecgi.message.headers import lower_name, pairs
 from nativecgi.message.response import Body, Response, error
 from nativecgi.transfer.send import file_length
 
-# The meta-variables that make a request one of these.
-CONDITIONS = frozenset(
-    (
-        "HTTP_IF_MATCH",
-        "HTTP_IF_MODIFIED_SINCE",
-        "HTTP_IF_NONE_MATCH",
-        "HTTP_IF_UNMODIFIED_SINCE",
-        "HTTP_RANGE",
-    )
-)
 # RFC 9110 14.1.2; of several ranges none is served.
 _RANGE = re.compile(r"bytes[ \t]*=[ \t]*([0-9]{0,18})-([0-9]{0,18})[ \t]*", re.IGNORECASE)
 # What an answer without the body does not say; a 304 has to say the rest again (RFC 9110 15.4.5).
@@ -29,6 +19,17 @@ _OF_THE_BODY = frozenset(
 )
 # And what an error does not: they are about what was not sent.
 _OF_THE_PAGE = _OF_THE_BODY | {"accept-ranges", "cache-control", "etag", "expires", "last-modified"}
+
+
+def is_conditional(env: Mapping[str, str]) -> bool:
+    """Whether it is the environment of one of these requests; most are none."""
+    return (
+        "HTTP_IF_NONE_MATCH" in env
+        or "HTTP_IF_MODIFIED_SINCE" in env
+        or "HTTP_RANGE" in env
+        or "HTTP_IF_MATCH" in env
+        or "HTTP_IF_UNMODIFIED_SINCE" in env
+    )
 
 
 def select(response: Response, env: Mapping[str, str]) -> Response:

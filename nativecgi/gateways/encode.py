@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Callable, Iterable, Iterator
+from functools import cache
 from typing import Any, BinaryIO
 
 from nativecgi.gateways.answer import planned
@@ -73,13 +74,18 @@ def _read(read: Callable[[int], Any]) -> Iterator[Any]:
 
 def _head(status: int, fields: list[tuple[str, str]], nph: str | None) -> bytes:
     if nph is None:
-        return _lines([f"Status: {status:d} {phrase(status)}"], fields)
-    start = [f"HTTP/1.1 {status:d} {phrase(status)}", "Connection: close"]
+        return _lines(["Status: " + _code_and_phrase(status)], fields)
+    start = ["HTTP/1.1 " + _code_and_phrase(status), "Connection: close"]
     if all(lower_name(name) != "date" for name, _value in fields):
         start.append(f"Date: {format_date(time.time())}")
     return _lines(start, fields)
 
 
+@cache
+def _code_and_phrase(status: int) -> str:
+    return f"{status:d} {phrase(status)}"
+
+
 def _lines(lines: list[str], fields: list[tuple[str, str]]) -> bytes:
-    lines += [f"{name}: {value}" for name, value in fields]
+    lines += [": ".join(field) for field in fields]
     return ("\r\n".join(lines) + "\r\n\r\n").encode("utf-8", "surrogateescape")

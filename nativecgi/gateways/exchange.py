@@ -8,7 +8,7 @@ import io
 from collections.abc import Mapping
 from typing import BinaryIO
 
-from nativecgi.gateways.conditional import CONDITIONS, select
+from nativecgi.gateways.conditional import is_conditional, select
 from nativecgi.gateways.encode import encode
 from nativecgi.message.body import close
 from nativecgi.message.errors import HTTPError
@@ -67,7 +67,7 @@ def _output(
 ) -> bytes | Streamed:
     response = answered(handler, request)
     try:
-        if any(map(request.env.__contains__, CONDITIONS)):  # most requests have none
+        if is_conditional(request.env):
             response = select(response, request.env)
         return encode(response, omit_body=omit_body, nph=nph)
     except BaseException as failure:

@@ -31,7 +31,8 @@ class Letterbox:
 
     def __init__(self, content: bytearray | None = None) -> None:
         self._content = bytearray(_SIZE) if content is None else content
-        self._words = memoryview(self._content).cast("Q")
+        self._bytes = memoryview(self._content)
+        self._words = self._bytes.cast("Q")
 
     def address(self, token: bytes) -> None:
         """Mark it for the freezer."""
@@ -47,16 +48,11 @@ class Letterbox:
         self._content[_KINDS : _KINDS + len(kinds)] = kinds
         self._content[_HEAD : _HEAD + len(block)] = block
 
-    def arguments_and_block(self) -> tuple[list[str], str]:
-        """The arguments and the environment, as text as in sys.argv and os.environ.
-
-        The variables are in one piece, as in environment.py.
-        """
+    def strings(self) -> tuple[bytes | memoryview, int]:
+        """The arguments and variables, each with a NUL behind it, and how many are arguments."""
         length, count = self._words[0], self._words[1]
         is_here = length != _TOO_LONG
-        block = self._content[_HEAD : _HEAD + length] if is_here else _from_proc()
-        *arguments, rest = block.decode("utf-8", "surrogateescape").split("\0", count)
-        return arguments, "\0" + rest
+        return self._bytes[_HEAD : _HEAD + length] if is_here else _from_proc(), count
 
     def kinds(self) -> bytearray:
         """What the three standard streams are."""

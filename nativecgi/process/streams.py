@@ -8,12 +8,14 @@ from typing import Any, TextIO
 # File types as in st_mode, less the twelve bits below (inode(7)).
 FIFO, CHARACTER_DEVICE, REGULAR, SOCKET = 1, 2, 8, 12
 CLOSED = 0
-# By descriptor: name in sys, mode, and the kinds of file for which a stream made for a pipe is
-# right. It can neither seek nor buffers it by lines, which standard error does on any file.
-_STREAMS = (
-    ("stdin", "r", (FIFO, SOCKET, CHARACTER_DEVICE)),
-    ("stdout", "w", (FIFO, SOCKET)),
-    ("stderr", "w", (FIFO, SOCKET, CHARACTER_DEVICE, REGULAR)),
+# By descriptor: name in sys, mode.
+_STREAMS = (("stdin", "r"), ("stdout", "w"), ("stderr", "w"))
+# By descriptor: the kinds of file for which a stream made for a pipe is right. It can neither seek
+# nor buffers it by lines, which standard error does on any file.
+_KEPT = (
+    bytes((FIFO, SOCKET, CHARACTER_DEVICE)),
+    bytes((FIFO, SOCKET)),
+    bytes((FIFO, SOCKET, CHARACTER_DEVICE, REGULAR)),
 )
 
 
@@ -24,13 +26,18 @@ def renew_streams(kinds: bytes | bytearray) -> None:
     some fifty pages of memory. A closed descriptor's stream is None.
     """
     for descriptor in (0, 1, 2):
-        name, mode, kept = _STREAMS[descriptor]
         kind = kinds[descriptor]
-        if kind == CLOSED:
-            _occupy()
-            _set(name, None)
-        elif kind not in kept:
-            _set(name, _opened(descriptor, name, mode))
+        if kind not in _KEPT[descriptor]:
+            _renew(descriptor, kind)
+
+
+def _renew(descriptor: int, kind: int) -> None:
+    name, mode = _STREAMS[descriptor]
+    if kind == CLOSED:
+        _occupy()
+        _set(name, None)
+    else:
+        _set(name, _opened(descriptor, name, mode))
 
 
 def occupy_closed() -> None:

@@ -79,13 +79,15 @@ def close_source(answer: Streamed) -> None:
 
 def write(output: bytes, descriptor: int) -> None:
     """Write all bytes: a pipe may take them in pieces. Raises DisconnectedError."""
-    rest = memoryview(output)
+    rest: bytes | memoryview = output
     try:
         while rest:
             try:
-                rest = rest[os.write(descriptor, rest) :]
+                written = os.write(descriptor, rest)
             except BlockingIOError:
                 await_ready(descriptor, to_write=True)
+            else:
+                rest = memoryview(rest)[written:] if written < len(rest) else b""
     except OSError as error:
         raise DisconnectedError(str(error)) from error
 

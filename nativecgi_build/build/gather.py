@@ -39,7 +39,10 @@ STARTER = "nativecgi.frozen.gathered"
 
 _PLUGINS = Path(__file__).resolve().parents[1] / "nuitka_plugins"
 _PACKAGES = Path(__file__).resolve().parents[2]
-_C = ("datafiles.c", "datafiles_module.c", "crash.c", "image_heap.c")
+_C = (
+    *("datafiles.c", "datafiles_module.c", "crash.c", "environment.c", "zone.c"),
+    "image_heap.c",
+)
 # Assertions would name the folder of these.
 _OPTIONS = ("-O1", "-shared", "-fPIC", "-s", "-DNDEBUG", "-DBUILT_IN")
 
@@ -291,7 +294,7 @@ def _libraries(modules: list[Path]) -> Iterator[Path]:
 
 
 def _add_c(folder: Path) -> None:
-    """Compile what serves data files and answers crashes, to be loaded before all else."""
+    """Compile what a program has in C, to be loaded before all else."""
     folder.mkdir(parents=True, exist_ok=True)
     command = [*compiler(), *_OPTIONS, f"-I{sysconfig.get_path('include')}", *_C]
     result = subprocess.run(
@@ -302,4 +305,6 @@ def _add_c(folder: Path) -> None:
         check=False,
     )
     if result.returncode:
-        raise BuildError(f"{command[0]} could not compile what serves data files:\n{result.stderr}")
+        raise BuildError(
+            f"{command[0]} could not compile what a program has in C:\n{result.stderr}"
+        )

@@ -7,7 +7,7 @@
    Then the signal does what it would have done: Python's faulthandler writes where Python was, and
    the process ends by the signal, leaving a core file where it may.
 
-   The module is built into each program (answer_crashes.py); arm() is called by nativecgi/gateways/crash.py.
+   The module is built into each program (build_in.py); arm() is called by nativecgi/gateways/crash.py.
    Tests build it as an extension module. */
 
 #define PY_SSIZE_T_CLEAN

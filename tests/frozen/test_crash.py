@@ -8,17 +8,14 @@ import re
 import signal
 import subprocess
 import sys
-import sysconfig
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 from nativecgi_build.scripts import cgiscript
-from tests.conftest import ROOT
+from tests.extensions import build
 from tests.gateways.test_cgi import BOTTOM, ERROR, GET, SECONDS, TOP, answer
-
-SOURCE = ROOT / "nativecgi_build" / "nuitka_plugins" / "crash.c"
 
 Run = Callable[..., subprocess.CompletedProcess[bytes]]
 
@@ -38,9 +35,7 @@ SCRIPT = "import ctypes, sys\n\nprint('Content-Type: text/plain\\n')\n"
 def extension(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The folder of the module."""
     folder = tmp_path_factory.mktemp("extension")
-    command = ["cc", "-O2", "-Wall", "-Wextra", "-Werror", "-shared", "-fPIC"]
-    command += [f"-I{sysconfig.get_path('include')}", "-o", f"{folder}/_nativecgi_crash.so"]
-    subprocess.run([*command, str(SOURCE)], check=True)
+    build("crash", folder)
     return folder
 
 
