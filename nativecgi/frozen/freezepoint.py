@@ -15,6 +15,7 @@ from nativecgi.frozen import openings
 from nativecgi.frozen.bytecode import keep_bytecode
 from nativecgi.frozen.chance import watch
 from nativecgi.frozen.closedworld import set_aside
+from nativecgi.frozen.compressors import import_shutil
 from nativecgi.frozen.immortal import immortalize
 from nativecgi.frozen.learned import import_learned
 from nativecgi.frozen.memory import fill_pools
@@ -77,6 +78,7 @@ def reach(prepare: Callable[[], Callable[[], object]]) -> MutableMapping[str, st
 
 def _get_ready(token: bytes, prepare: Callable[[], Callable[[], object]]) -> None:
     run_before_freeze()
+    import_shutil()
     import_learned()
     rehearsal = prepare()
     arm()
