@@ -8,11 +8,14 @@ from pathlib import Path
 
 from rich.table import Table
 
+from nativecgi.frozen import learned
 from nativecgi.frozen.bytecode import CODE, INDEX
 from nativecgi.frozen.closedworld import PACKED
 
 LARGEST = 10
 
+# What the build has put beside a program, for nobody but its start.
+_NOT_DATA = (INDEX, CODE, learned.LIST)
 OBJECTS = "objects of what is imported, and free memory between them"
 GAPS = "gaps between pieces of memory"
 
@@ -69,7 +72,7 @@ def _kept(folder: Path, mapped: set[str]) -> Counter[str]:
             library = name.removesuffix(PACKED)
             if library not in mapped:
                 sizes[f"{library}, compressed: nothing has imported it yet"] += path.stat().st_size
-        elif ".so" not in path.suffixes and name not in (INDEX, CODE) and name not in mapped:
+        elif ".so" not in path.suffixes and name not in _NOT_DATA and name not in mapped:
             sizes[f"{package}: data files"] += path.stat().st_size
     for name, _is_package, _size, packed in marshal.loads((folder / INDEX).read_bytes()):
         package = name.partition(".")[0]

@@ -186,6 +186,7 @@ EDGE = {
     "frozen/program.py": "sys.executable",
     "frozen/immortal.py": "open os.pwrite sys sys.version_info",
     "process/letterbox.py": "open",
+    "frozen/learned.py": "open",
     "frozen/memory.py": "os.close os.dup os.dup2 os.memfd_create os.pread sys._debugmallocstats",
     "frozen/openings.py": "os.listdir os.readlink sys._getframe sys.addaudithook sys.stderr",
     "frozen/packagedata.py": (

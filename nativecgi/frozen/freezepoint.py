@@ -15,7 +15,9 @@ from nativecgi.frozen import openings
 from nativecgi.frozen.bytecode import keep_bytecode
 from nativecgi.frozen.chance import watch
 from nativecgi.frozen.closedworld import set_aside
+from nativecgi.frozen.compressors import import_shutil
 from nativecgi.frozen.immortal import immortalize
+from nativecgi.frozen.learned import import_learned
 from nativecgi.frozen.packagedata import keep_data
 from nativecgi.frozen.renewal import Renewal, forget, renewals, unrehearsed
 from nativecgi.gateways.crash import arm
@@ -75,6 +77,8 @@ def reach(prepare: Callable[[], Callable[[], object]]) -> MutableMapping[str, st
 
 def _get_ready(token: bytes, prepare: Callable[[], Callable[[], object]]) -> None:
     run_before_freeze()
+    import_shutil()
+    import_learned()
     rehearsal = prepare()
     arm()
     set_aside()

@@ -14,11 +14,13 @@ from contextlib import contextmanager, suppress
 from importlib import import_module
 from typing import Any
 
-from nativecgi.frozen import program
+from nativecgi.frozen import learned, program
 from nativecgi.frozen.bytecode import CODE, INDEX
 
 # In place of a path's slashes, so that it is not in one piece (datafiles.h).
 _SLASH = "\1"
+# What the build has put there for other modules of this folder.
+_BUILD_S = (INDEX, CODE, learned.LIST)
 
 
 def keep_data() -> None:
@@ -117,6 +119,6 @@ def _data_files(folder: str, program: str) -> Iterator[str]:
     for parent, _folders, files in os.walk(folder):
         for file in files:
             path = os.path.join(parent, file)
-            is_kept = file.endswith(".so") or ".so." in file or file in (INDEX, CODE)
+            is_kept = file.endswith(".so") or ".so." in file or file in _BUILD_S
             if not is_kept and os.path.realpath(path) != program:
                 yield path

@@ -16,6 +16,7 @@ from nativecgi_build.build.compile import compile_app, is_current
 from nativecgi_build.build.errors import BuildError
 from nativecgi_build.build.freeze import freeze, freezer_hash, neutral_copy, same_copy, seed_of
 from nativecgi_build.build.gather import LIBRARY, command, folder_of, gather
+from nativecgi_build.build.learn import freeze_with
 from nativecgi_build.build.packing import LIST, pack
 from nativecgi_build.build.placing import place_file, place_folder
 from nativecgi_build.build.records import (
@@ -91,7 +92,7 @@ def _build(
 
     seed = None if wanted.secret is None else seed_of(compiled, wanted.secret)
     compilation = [compiled.sources, compiled.tools, compiled.environment, compiled.options]
-    compilation += [compiled.trial, compiled.read]
+    compilation += [compiled.trial, compiled.read, compiled.learned]
     made_from = hashed(msgspec.json.encode([compilation, freezer_hash(), seed, wanted.native]))
     if wanted.fast:
         program = folder_of(app, work) / program_name(app)
@@ -110,6 +111,7 @@ def _build(
         parts: dict[str, int] = {}
         libraries: Digests = {}
         warnings: list[str] = []
+        notes: list[str] = []
         if wanted.freeze:
             report("freezing")
             baseline = sources.Baseline(built.libraries if built else (), work)
@@ -119,7 +121,8 @@ def _build(
             with copied as copy:
                 pack(copy.parent, work / LIST)
                 library = copy.with_name(LIBRARY) if wanted.fast else None
-                freeze(
+                freeze_copy = partial(
+                    freeze,
                     command(app, copy.parent) if wanted.fast else [str(copy)],
                     frozen,
                     hint=app.hint,
@@ -132,6 +135,7 @@ def _build(
                     seconds=wanted.seconds,
                     preload=library if library and library.exists() else None,
                 )
+                notes = freeze_with(compiled.learned, copy.parent, freeze_copy)
                 parts = contributors(work / MAP, copy.parent, frozen.stat().st_size)
                 libraries = baseline.recorded(_libraries(work / MAP, copy.parent))
         report("trying")
@@ -148,7 +152,7 @@ def _build(
             result.stat().st_size,
             parts,
             libraries,
-            compiled.notes,
+            [*compiled.notes, *notes],
         )
         write_record(record, built)
     if packages.source:
@@ -193,6 +197,7 @@ def _renewed(
             else:
                 report("compiling")
                 compiled = compile_app(app, work, wanted, packages, jobs, rehearsed)
+        compiled.learned = rehearsed.learned
         compiled.read = baseline.recorded({*rehearsed.read} - compiled.sources.keys())
         before = baseline.recorded(compiled.sources)
         if app.is_foreign and (copy := str(app.main(work))) in before:

@@ -39,6 +39,7 @@ class Rehearsed(msgspec.Struct):
     opened: Opened = msgspec.field(default_factory=Opened)
     read: list[str] = []  # what it was made from by reading it
     seen: project.Seen = msgspec.field(default_factory=project.Seen)  # of a script
+    learned: list[str] = []  # modules that a request to an app imports, in order
 
 
 class Compiled(msgspec.Struct):
@@ -56,6 +57,7 @@ class Compiled(msgspec.Struct):
     modules: list[str] = []  # as in Rehearsed
     read: Digests = {}  # of what it read before its freeze point
     seen: project.Seen = msgspec.field(default_factory=project.Seen)  # as in Rehearsed
+    learned: list[str] = []  # as in Rehearsed
     notes: list[str] = []  # for whoever builds it
     source: str = ""  # the app's file or folder
 

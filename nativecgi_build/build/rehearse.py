@@ -14,6 +14,7 @@ from nativecgi_build import sources
 from nativecgi_build.build.app import App, copy_script, tries_of
 from nativecgi_build.build.errors import BuildError
 from nativecgi_build.build.freeze import freeze
+from nativecgi_build.build.learn import answer, learned
 from nativecgi_build.build.records import Rehearsed
 from nativecgi_build.environments.environment import Environment
 from nativecgi_build.freezer import SECONDS
@@ -106,18 +107,27 @@ def rehearse(app: App, work: Path, packages: Environment, seconds: float = SECON
         freeze(command, image, hint=app.hint, folder=empty, seconds=seconds)
         rehearsed = msgspec.json.decode(told.read_bytes(), type=Rehearsed)
         read = sources.read_by(rehearsed.opened, empty)
+        answered = Rehearsed()
+        if not app.is_foreign:  # of a script the build runs nothing unless it is told to (--try)
+            answered = answer(image, app.trial | rehearsed.trial, told, empty)
     if app.is_foreign:
         seen.imported |= rehearsed.seen.imported
         seen.folders += rehearsed.seen.folders
     required = packages.top_level() | installed(seen.folders)
-    imported = {*rehearsed.modules, *seen.imported}
+    imported = {*rehearsed.modules, *answered.modules, *seen.imported}
     if app.is_foreign and packages.made_from:
         own = [app.folder, *map(Path, seen.folders), packages.packages()]
         files = (Path(file) for file in seen.imported.values())
         files = (file for file in files if any(map(file.is_relative_to, own)))
         imported |= project.named([app.source, *files], packages.packages())
     modules = [name for name in imported if name.split(".")[0] in required]
-    return Rehearsed(sorted(modules), rehearsed.trial, read=read, seen=seen)
+    return Rehearsed(
+        sorted(modules),
+        rehearsed.trial,
+        read=read,
+        seen=seen,
+        learned=learned(rehearsed, answered),
+    )
 
 
 def _try(app: App, work: Path, packages: Environment) -> project.Seen:

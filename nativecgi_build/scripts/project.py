@@ -71,10 +71,10 @@ class Project(msgspec.Struct):
         roots = dict.fromkeys(place.parts[0] for _file, place in self.data)
         parts += [_counted(root, self.data) for root in roots if root not in self.packages]
         if parts:
-            yield f"from its folder the program has {_listed(parts)}"
+            yield f"from its folder the program has {listed(parts)}"
         if self.left:
             names = [f"{path.name}/" if path.is_dir() else path.name for path in self.left]
-            yield f"not in the program, though beside its modules: {_listed(names)}"
+            yield f"not in the program, though beside its modules: {listed(names)}"
 
 
 def find(
@@ -116,7 +116,7 @@ def find(
             if (root / custom).is_dir() and custom not in (*result.packages, *listed):
                 _take(root / custom, root, result)
     for name in listed:
-        _take_listed(folder, name, result)
+        _takelisted(folder, name, result)
     if roots:
         result.left += _others(folder, result)
     return result
@@ -208,7 +208,7 @@ def _take(folder: Path, root: Path, result: Project) -> None:
             result.left.append(path)
 
 
-def _take_listed(folder: Path, name: str, result: Project) -> None:
+def _takelisted(folder: Path, name: str, result: Project) -> None:
     path = folder / name
     place = Path(os.path.normpath(name))
     if place.is_absolute() or ".." in place.parts or _is_hidden(place) or not path.exists():
@@ -250,6 +250,7 @@ def _counted(root: str, data: Sequence[tuple[Path, Path]]) -> str:
     return root if is_file else f"{root}/ ({count} {'file' if count == 1 else 'files'})"
 
 
-def _listed(names: Sequence[str]) -> str:
+def listed(names: Sequence[str]) -> str:
+    """The first of some names, and how many more there are."""
     more = len(names) - _SHOWN
     return ", ".join(names[:_SHOWN]) + (f" and {more} more" if more > 0 else "")

@@ -40,13 +40,17 @@ def wheel(tmp_path: Path) -> Path:
 
 
 def make_wheel(
-    folder: Path, name: str, entry_points: str = "", requires: Sequence[str] = ()
+    folder: Path,
+    name: str,
+    entry_points: str = "",
+    requires: Sequence[str] = (),
+    source: str = "WORDS = 'Hello'\n",
 ) -> Path:
     path = folder / f"{name}-1.0-py3-none-any.whl"
     about = f"Metadata-Version: 2.1\nName: {name}\nVersion: 1.0\n"
     about += "".join(f"Requires-Dist: {it}\n" for it in requires)
     with ZipFile(path, "w") as file:
-        file.writestr(f"{name}.py", "WORDS = 'Hello'\n")
+        file.writestr(f"{name}.py", source)
         file.writestr(f"{name}-1.0.dist-info/METADATA", about)
         file.writestr(f"{name}-1.0.dist-info/entry_points.txt", entry_points)
         file.writestr(f"{name}-1.0.dist-info/WHEEL", "Wheel-Version: 1.0\nTag: py3-none-any\n")

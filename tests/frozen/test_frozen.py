@@ -271,6 +271,17 @@ def test_a_module_that_only_the_handler_imports_is_in_the_program(run: Run) -> N
     assert json.loads(late["json"]) == {"c speedups": True}
 
 
+def test_what_the_build_has_seen_a_process_import_was_imported_before_the_freeze(run: Run) -> None:
+    assert json_answer(run("probe", PATH_INFO="/imported")) == [True]
+
+
+def test_no_library_is_mapped_that_shutil_only_looks_for(cgi_bin: Path) -> None:
+    mapped = (ROOT / "build" / "apps" / "hello" / "memory.map").read_text()
+    assert "libc.so" in mapped
+    assert "lzma" not in mapped
+    assert "bz2" not in mapped
+
+
 def test_bytecode_that_nothing_has_imported_is_packed(cgi_bin: Path) -> None:
     words = b"Conversion functions between RGB and other color systems"  # in colorsys
     assert words in (ROOT / "build" / "apps" / "hello" / "hello.dist" / "hello.bin").read_bytes()

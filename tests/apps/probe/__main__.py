@@ -61,6 +61,8 @@ def handle(request: Request) -> Response:
             return json(versions_of_late_imports())
         case ["hooks"]:
             return json(hooked.order)
+        case ["imported"]:
+            return json(hooked.is_imported)
         case ["environment", name]:
             child = subprocess.run(["/usr/bin/env"], capture_output=True, text=True, check=True)
             lines = [line for line in child.stdout.splitlines() if line.startswith(f"{name}=")]

@@ -1,4 +1,6 @@
-"""Hooks that write down in which order they run."""
+"""Hooks that write down in which order they run; and one that imports something."""
+
+import sys
 
 from nativecgi import after_thaw, before_freeze
 
@@ -23,3 +25,13 @@ def first_registered_after() -> None:
 @after_thaw
 def last_registered_after() -> None:
     order.append("after 2")
+
+
+# Whether a process finds imported what this hook imports.
+is_imported: list[bool] = []
+
+
+@after_thaw
+def import_late() -> None:
+    is_imported.append("colorsys" in sys.modules)
+    import colorsys  # noqa: F401
