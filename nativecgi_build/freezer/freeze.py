@@ -16,11 +16,12 @@ from nativecgi_build.freezer.chance import Chance
 from nativecgi_build.freezer.debug import MappedFile, mapped_files, side_file
 from nativecgi_build.freezer.determinism import THEN, Determinism
 from nativecgi_build.freezer.errors import CannotFreeze, FreezerError, Unsupported, WouldBeLost
+from nativecgi_build.freezer.linux import PAGE
 from nativecgi_build.freezer.mapfile import map_file
 from nativecgi_build.freezer.prepare import prepare
-from nativecgi_build.freezer.profile import profile
 from nativecgi_build.freezer.snapshot import Snapshot, Touch
 from nativecgi_build.freezer.trial import touched
+from nativecgi_build.freezer.watch import watched
 
 # Set for the traced program, to 32 hexadecimal digits that mark its letterbox. A program that
 # finds it stops itself with SIGSTOP at its freeze point.
@@ -151,7 +152,10 @@ class _Frozen(Struct, frozen=True):
 def _laid_out(
     program: _Program, chance: Chance, trial: Mapping[str, str], where: Path
 ) -> tuple[_Frozen, list[Touch]]:
-    """Freeze the program twice, the second time with its memory laid out for a process (heap.c).
+    """Freeze the program with its memory laid out for a process (heap.c).
+
+    Which pages a process touches shows in a first image, which blocks on them in a second, where
+    each has a page.
 
     Returns it with what a process is to touch first. Programs may be executed in the folder
     `where`: a /tmp may forbid it.
@@ -160,12 +164,24 @@ def _laid_out(
         folder, draft = Path(name), Path(name, "draft")
         program = replace(program, forget=[*program.forget, folder])
         library = heap.library(folder, chance)
-        first = _frozen(program, chance, library.recording())
-        image.write(draft, first.snapshot, first.stub_address)
-        seen = profile(draft, trial, program.seconds, _answers(chance))
-        second = _frozen(program, chance, library.planned(heap.plan(first.heap.blocks, seen)))
-        image.write(draft, second.snapshot, second.stub_address)
-        return second, touched(draft, trial, program.seconds, _answers(chance))
+
+        def started(preload: Path) -> _Frozen:
+            frozen = _frozen(program, chance, preload)
+            image.write(draft, frozen.snapshot, frozen.stub_address)
+            return frozen
+
+        plan: heap.Plan = {}
+        if not chance.is_seeded:  # what is touched is not the same each time
+            first = started(library.recording())
+            blocks = first.heap.blocks
+            areas = heap.areas(blocks, first.snapshot.memory)
+            apart = heap.apart(blocks, watched(draft, trial, program.seconds, areas))
+            second = started(library.planned(apart)).heap
+            area = (second.start, second.start + len(apart) * PAGE)
+            seen = watched(draft, trial, program.seconds, [area] if second.start else [])
+            plan = heap.together(apart, second.start, seen)
+        frozen = started(library.planned(plan))
+        return frozen, touched(draft, trial, program.seconds, _answers(chance))
 
 
 def _frozen(program: _Program, chance: Chance, preload: Path | None = None) -> _Frozen:
@@ -181,7 +197,7 @@ def _frozen(program: _Program, chance: Chance, preload: Path | None = None) -> _
         prepared = prepare(process, chance)
         process.run_to_freeze_point(program.seconds)
         placement.give_back(process, taken)
-        sealed = heap.seal(process) if preload else heap.Sealed([], 0)
+        sealed = heap.seal(process) if preload else heap.Sealed()
         snapshot = capture(process, prepared, program.token, older_files, program.forget)
         return _Frozen(
             snapshot,

@@ -1,9 +1,9 @@
 /* The image heap: what a process touches of a frozen program's blocks lies together.
  *
  * Loaded before all other libraries (LD_PRELOAD), this takes malloc(3)'s place, for the start of the
- * program and for good: it becomes part of the image. Nothing is moved; the program starts twice.
- * The first time each block gets a number, the frozen result is watched (steps.c), and heap.py plans
- * where a block goes that a request touches. The second time such a block gets its place in
+ * program and for good: it becomes part of the image. Nothing is moved; the program starts again.
+ * The first time each block gets a number, the frozen result is watched (watch.py), and heap.py plans
+ * where a block goes that a request touches. The next time such a block gets its place in
  * `planned`. All others are the ordinary allocator's. If the program does not do the same twice, some
  * blocks lie elsewhere, and nothing else is different.
  *
@@ -83,7 +83,8 @@ static uint16_t planned_class[PLANNED / GRANULE];       /* of the block that beg
 /* Set by the freezer, in the image alone. */
 PUBLIC uint32_t image_heap_is_frozen;
 
-/* For the freezer: how many blocks have got the places that were planned. */
+/* For the freezer: where planned blocks are, and how many have got their places. */
+PUBLIC char *const image_heap_planned = memory.planned;
 PUBLIC uint32_t image_heap_placed;
 
 /* What is underneath: malloc(3), or what else has blocks, in the form of CPython's PyMemAllocatorEx. */

@@ -1,9 +1,9 @@
 """The image heap (heap.c): compiled for a program, read at its freeze point, planned for it."""
 
 import struct
-from bisect import bisect_right
+from bisect import bisect_left
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import accumulate
 from pathlib import Path
 
@@ -12,8 +12,9 @@ from msgspec import Struct
 from nativecgi_build.freezer import cc, linux, procfs, ptrace, symbols
 from nativecgi_build.freezer.chance import Chance
 from nativecgi_build.freezer.linux import PAGE
-from nativecgi_build.freezer.profile import Profile
+from nativecgi_build.freezer.snapshot import Region
 from nativecgi_build.freezer.tracee import SYSCALL_INSTRUCTION, Tracee
+from nativecgi_build.freezer.watch import Area, Touched
 
 _SOURCES = [Path(__file__).with_name(name) for name in ("heap.c", "twice.c")]
 _CHANCE = 16 * 1024  # bytes that a program may draw on its way and has again the second time
@@ -22,10 +23,10 @@ _GRANULE, _CONTEXTS = 16, 2**14
 _RECORD = struct.Struct("<QHHI")  # address, context, class, ordinal
 _COUNTERS_SIZE = 2 * 4 * _CONTEXTS  # before the records
 _RECORDS = 2**21  # places for them: of blocks that there are at a time
-_IS_FROZEN, _PLACED = "image_heap_is_frozen", "image_heap_placed"
+_IS_FROZEN, _START = "image_heap_is_frozen", "image_heap_planned"
+_PLACED = "image_heap_placed"
 _COUNTS, _COUNTS_SIZE = "image_heap_counts", "image_heap_counts_size"
-# What is larger has pages of its own, or nearly so, wherever it is.
-_LARGEST = PAGE // _GRANULE
+_MOST_APART = 2**14  # blocks: of 64 MiB
 
 
 class Block(Struct, frozen=True, order=True):
@@ -47,33 +48,29 @@ class Block(Struct, frozen=True, order=True):
         return self.address + self.size
 
 
-class Plan(Struct, frozen=True):
-    """Where the blocks go that requests touch."""
-
-    offsets: dict[Block, int]
-    written: int  # how many bytes from the beginning are of blocks that are written to
-    size: int  # of all
+Plan = Mapping[Block, int]  # where blocks go: the offset of each
 
 
 class Sealed(Struct, frozen=True):
     """What there is of the heap at the freeze point."""
 
-    blocks: list[Block]  # all there are, if they were recorded
-    placed: int  # how many are where it was planned
+    blocks: Sequence[Block] = ()  # all there are, if they were recorded
+    start: int = 0  # where the planned ones are
+    placed: int = 0  # how many of them are there
 
 
 class Library(Struct, frozen=True):
     """Makes the library that a program is started with, in a folder."""
 
     folder: Path
-    chance: bytes  # what both starts have of it
+    chance: bytes  # what all starts have of it
 
     def recording(self) -> Path:
-        """Compile it for the first start."""
+        """Compile it for a start that tells which blocks there are."""
         return self._compiled(f"-DRECORDS={_RECORDS}")
 
     def planned(self, plan: Plan) -> Path:
-        """Compile it for the second start."""
+        """Compile it for a start with blocks where they are planned."""
         file = self.folder / "plan.h"
         file.write_text(_definitions(plan))
         return self._compiled(f'-DPLAN="{file}"')
@@ -92,67 +89,77 @@ def library(folder: Path, chance: Chance) -> Library:
 
 def seal(tracee: Tracee) -> Sealed:
     """Have what the program allocates from now on be new, and see what it has allocated."""
-    names = (_IS_FROZEN, _PLACED, _COUNTS, _COUNTS_SIZE)
+    names = (_IS_FROZEN, _START, _PLACED, _COUNTS, _COUNTS_SIZE)
     found = symbols.addresses(tracee.pid, procfs.mappings(tracee.pid), names)
     if not {*names} <= found.keys():
-        return Sealed([], 0)  # where the library lies, nothing may be executed
+        return Sealed()  # where the library lies, nothing may be executed
     tracee.write(found[_IS_FROZEN], (1).to_bytes(4, "little"))
+    start, placed = tracee.read_integer(found[_START]), tracee.read_integer(found[_PLACED], 4)
     counts, size = (tracee.read_integer(found[name]) for name in (_COUNTS, _COUNTS_SIZE))
     if not counts:
-        return Sealed([], 0)  # nothing has been allocated
-    blocks = []
-    if size > _COUNTERS_SIZE:
-        records = _RECORD.iter_unpack(tracee.read(counts + _COUNTERS_SIZE, size - _COUNTERS_SIZE))
-        blocks = sorted(Block(*fields) for fields in records if fields[0])
+        return Sealed((), start, placed)  # nothing has been allocated
+    records = tracee.read(counts + _COUNTERS_SIZE, size - _COUNTERS_SIZE)
+    blocks = sorted(Block(*fields) for fields in _RECORD.iter_unpack(records) if fields[0])
     instruction = ptrace.get_registers(tracee.pid).rip - len(SYSCALL_INSTRUCTION)
     tracee.call(instruction, linux.SYS_MUNMAP, counts, _whole_pages(size))
-    return Sealed(blocks, tracee.read_integer(found[_PLACED], 4))
+    return Sealed(blocks, start, placed)
 
 
-def plan(blocks: Sequence[Block], profile: Profile) -> Plan:
-    """Put together what is written to, and what is only read, each in the order of first use.
+def areas(blocks: Sequence[Block], memory: Iterable[Region]) -> list[Area]:
+    """The parts of a program's memory that blocks are in; these are in the order of addresses."""
+    starts = [block.address for block in blocks]
+    return [
+        (region.address, region.end)
+        for region in memory
+        if "w" in region.permissions
+        and bisect_left(starts, region.address) < bisect_left(starts, region.end)
+    ]
 
-    `blocks` are in the order of their addresses.
+
+def apart(blocks: Sequence[Block], touched: Touched) -> Plan:
+    """A page for each block that is on a page that was touched: to see which block it was."""
+    ordered = dict.fromkeys([*touched.written, *touched.read])
+    starts = [block.address for block in blocks]
+    found: dict[Block, None] = {}
+    for page in ordered:
+        first = max(bisect_left(starts, page) - 1, 0)
+        for block in blocks[first : bisect_left(starts, page + PAGE)]:
+            if block.end > page and 0 < block.size <= PAGE:
+                found.setdefault(block)
+    return {block: index * PAGE for index, block in enumerate([*found][:_MOST_APART])}
+
+
+def together(plan: Plan, start: int, touched: Touched) -> Plan:
+    """What is written to, and then what is only read, each in the order of its first use.
+
+    `plan` had a page for each, from `start` on, of which some were touched.
     """
-    written = _touched(blocks, profile.writes)
-    read = _touched(blocks, profile.reads)
-    offsets = {}
-    end = 0
-    for block in written:
-        offsets[block] = end
-        end += block.size
-    end = offset = _whole_pages(end)
-    for block in read:
-        if block not in written:
-            offsets[block] = offset
-            offset += block.size
-    return Plan(offsets, end, _whole_pages(offset))
+    by_page = {start + offset: block for block, offset in plan.items()}
+    written = [by_page[page] for page in touched.written]
+    read = [by_page[page] for page in touched.read if page not in touched.written]
+    offsets = dict(zip(written, accumulate(_sizes(written), initial=0), strict=False))
+    end = _whole_pages(sum(_sizes(written)))
+    return offsets | dict(zip(read, accumulate(_sizes(read), initial=end), strict=False))
+
+
+def _sizes(blocks: Iterable[Block]) -> Iterator[int]:
+    return (block.size for block in blocks)
 
 
 def _whole_pages(size: int) -> int:
     return -(-size // PAGE) * PAGE
 
 
-def _touched(blocks: Sequence[Block], addresses: Iterable[int]) -> dict[Block, None]:
-    """The blocks in which these addresses are, in their order."""
-    starts = [block.address for block in blocks]
-    found: dict[Block, None] = {}
-    for address in addresses:
-        index = bisect_right(starts, address) - 1
-        if index >= 0 and address < blocks[index].end and 0 < blocks[index].size_class <= _LARGEST:
-            found.setdefault(blocks[index])
-    return found
-
-
 def _definitions(plan: Plan) -> str:
     """The plan in C: the places by context and then by ordinal, and where each context begins."""
-    by_context = sorted(plan.offsets, key=lambda block: (block.context, block.ordinal))
+    by_context = sorted(plan, key=lambda block: (block.context, block.ordinal))
     counts = Counter(block.context for block in by_context)
     starts = [0, *accumulate(counts[context] for context in range(_CONTEXTS))]
-    places = [f"{{{it.ordinal}, {plan.offsets[it]}, {it.size_class}}}," for it in by_context]
+    places = [f"{{{it.ordinal}, {plan[it]}, {it.size_class}}}," for it in by_context]
+    size = _whole_pages(max((plan[it] + it.size for it in plan), default=PAGE))
     return "\n".join(
         (
-            f"#define PLANNED {plan.size or PAGE}",
+            f"#define PLANNED {size}",
             *("static const struct place plan[] = {", *places, "{0, 0, 0}};"),
             f"static const uint32_t plan_start[] = {{{', '.join(map(str, starts))}}};\n",
         )

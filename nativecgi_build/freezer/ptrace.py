@@ -64,18 +64,31 @@ class FloatingPointRegisters(ctypes.Structure):
 
 
 class SignalInfo(ctypes.Structure):
-    """The head of siginfo_t of <signal.h> for a signal sent by a process; 128 bytes long."""
+    """The head of siginfo_t of <signal.h>, which is 128 bytes long.
+
+    Its origin is the process that has sent it, or the address that a memory error is about.
+    """
 
     _fields_ = [
         ("number", ctypes.c_int),
         ("error", ctypes.c_int),
         ("code", ctypes.c_int),
         ("_padding", ctypes.c_int),
-        ("sender", ctypes.c_int),
-        ("_rest", ctypes.c_uint8 * 108),
+        ("_origin", ctypes.c_uint64),
+        ("_rest", ctypes.c_uint8 * 104),
     ]
     number: int
-    sender: int
+    _origin: int
+
+    @property
+    def sender(self) -> int:
+        """The process that has sent it."""
+        return self._origin & 0xFFFFFFFF
+
+    @property
+    def address(self) -> int:
+        """The address that an instruction has failed at (SIGSEGV)."""
+        return self._origin
 
 
 def _call(request: int, pid: int, data: "int | ctypes.Structure" = 0) -> None:

@@ -1,6 +1,6 @@
-"""A plugin of Nuitka's: builds into a program the modules of nativecgi's that are written in C.
+"""A plugin of Nuitka's: builds into a program what of nativecgi is written in C.
 
-Nuitka loads this file by its path. Plain Python has no such modules: there a crash goes unanswered
+Nuitka loads this file by its path. Plain Python has nothing of that: there a crash goes unanswered
 (crash.c), and Python does what the others do faster.
 """
 
@@ -8,11 +8,11 @@ from pathlib import Path
 
 from nuitka.plugins.PluginBase import NuitkaPluginBase
 
-SOURCES = ("crash.c", "environment.c", "zone.c")
+SOURCES = ("crash.c", "environment.c", "image_heap.c", "zone.c")
 
 
 class BuildIn(NuitkaPluginBase):
-    """Adds modules written in C."""
+    """Adds C files."""
 
     plugin_name = "nativecgi-build-in"
     plugin_desc = "Build in the modules written in C."

@@ -9,9 +9,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from nativecgi_build.freezer import cc, heap
-from nativecgi_build.freezer.heap import Block, Plan
+from nativecgi_build.freezer.heap import Block
 from nativecgi_build.freezer.linux import PAGE
-from nativecgi_build.freezer.profile import Profile
+from nativecgi_build.freezer.snapshot import Region
+from nativecgi_build.freezer.watch import Touched
 
 TRIAL = ("--trial=PROBE=write",)
 SLACK = 64  # pages: what the C library needs for itself
@@ -30,10 +31,6 @@ def answer(image: Path, probe: str) -> str:
     )
     assert (result.returncode, result.stderr) == (0, "")
     return result.stdout.strip()
-
-
-def profile(*, reads: list[int] | None = None, writes: list[int] | None = None) -> Profile:
-    return Profile(instructions=0, lines=0, reads=reads or [], writes=writes or [])
 
 
 # What a request touches lies together.
@@ -111,43 +108,63 @@ A = Block(address=0x1000, context=3, size_class=2, ordinal=7)
 B = Block(address=0x1020, context=9, size_class=1, ordinal=0)
 C = Block(address=0x2000, context=3, size_class=3, ordinal=1)
 BLOCKS = [A, B, C]
+START = 0x70000
+
+
+def test_each_block_on_a_touched_page_gets_a_page() -> None:
+    assert heap.apart(BLOCKS, Touched(read=[0x1000], written=[])) == {A: 0, B: PAGE}
+
+
+def test_those_on_pages_that_are_written_to_come_first() -> None:
+    plan = heap.apart(BLOCKS, Touched(read=[0x1000, 0x2000], written=[0x2000]))
+    assert plan == {C: 0, A: PAGE, B: 2 * PAGE}
+
+
+def test_a_block_on_two_pages_is_on_each_of_them() -> None:
+    block = Block(address=0x2FF0, context=0, size_class=2, ordinal=0)
+    for page in (0x2000, 0x3000):
+        assert block in heap.apart([*BLOCKS, block], Touched(read=[page], written=[]))
+
+
+def test_a_large_block_stays_where_it_is() -> None:
+    blocks = [Block(0x8000, context=0, size_class=PAGE // 16 + 1, ordinal=0)]
+    blocks += [Block(0x20000, context=0, size_class=0, ordinal=0)]
+    assert heap.apart(blocks, Touched(read=[0x8000, 0x20000], written=[0x8000])) == {}
 
 
 def test_what_is_written_to_comes_first_and_what_is_read_on_pages_of_its_own() -> None:
-    plan = heap.plan(BLOCKS, profile(reads=[0x1000, 0x2008], writes=[0x1028]))
-    assert plan == Plan({B: 0, A: PAGE, C: PAGE + 32}, written=PAGE, size=2 * PAGE)
+    touched = Touched(read=[START + 2 * PAGE, START, START + PAGE], written=[START + PAGE])
+    plan = heap.together({A: 0, B: PAGE, C: 2 * PAGE}, START, touched)
+    assert plan == {B: 0, C: PAGE, A: PAGE + 48}
 
 
 def test_blocks_are_in_the_order_of_their_first_use() -> None:
-    plan = heap.plan(BLOCKS, profile(writes=[0x2000, 0x1000, 0x2010, 0x1020]))
-    assert plan.offsets == {C: 0, A: 48, B: 80}
+    touched = Touched(read=[START, START + PAGE], written=[START + PAGE, START])
+    assert heap.together({A: 0, B: PAGE}, START, touched) == {B: 0, A: 16}
 
 
-def test_what_is_written_to_is_not_among_what_is_read() -> None:
-    plan = heap.plan(BLOCKS, profile(reads=[0x1000], writes=[0x1000]))
-    assert plan.offsets == {A: 0}
+def test_a_block_that_is_not_touched_has_no_place() -> None:
+    assert heap.together({A: 0, B: PAGE}, START, Touched(read=[START + PAGE], written=[])) == {B: 0}
 
 
-def test_what_lies_between_blocks_or_is_large_has_no_place() -> None:
-    blocks = [*BLOCKS, Block(address=0x8000, context=0, size_class=PAGE // 16 + 1, ordinal=0)]
-    blocks += [Block(address=0x20000, context=0, size_class=0, ordinal=0)]
-    touched = [0x0FF8, 0x1030, 0x2030, 0x8000, 0x20000, 0x30000]
-    assert heap.plan(blocks, profile(reads=touched, writes=touched)).offsets == {}
-
-
-@given(
-    st.lists(st.tuples(st.integers(1, 300), st.integers(0, 3)), max_size=60),
-    st.data(),
-)
-def test_planned_blocks_do_not_overlap(sizes: list[tuple[int, int]], data: st.DataObject) -> None:
-    blocks, address = [], 0x1000
-    for ordinal, (size, gap) in enumerate(sizes):
-        blocks.append(Block(address, 0, size, ordinal))
-        address += (size + gap) * 16
-    words = st.lists(st.integers(0x1000 // 8, address // 8).map(lambda word: word * 8), max_size=80)
-    plan = heap.plan(blocks, profile(reads=data.draw(words), writes=data.draw(words)))
+@given(st.lists(st.integers(1, 256), max_size=60), st.data())
+def test_planned_blocks_do_not_overlap(sizes: list[int], data: st.DataObject) -> None:
+    apart = {Block(0, 0, size, index): index * PAGE for index, size in enumerate(sizes)}
+    pages = st.lists(st.sampled_from([START + offset for offset in apart.values()]), unique=True)
+    read = data.draw(pages) if sizes else []
+    written = [page for page in read if data.draw(st.booleans())]
+    plan = heap.together(apart, START, Touched(read, written))
     end = 0
-    for block, offset in plan.offsets.items():
+    for block, offset in plan.items():
         assert (offset >= end, offset % 16) == (True, 0)
         end = offset + block.size
-    assert (end <= plan.size, plan.size % PAGE) == (True, 0)
+    assert len(plan) == len(read)
+
+
+def test_only_memory_that_has_blocks_is_watched() -> None:
+    memory = [
+        Region(0x1000, "rw-", bytes(PAGE)),
+        Region(0x2000, "r--", bytes(PAGE)),
+        Region(0x5000, "rw-", bytes(PAGE)),
+    ]
+    assert heap.areas(BLOCKS, memory) == [(0x1000, 0x2000)]

@@ -1,4 +1,4 @@
-"""The profile: which memory the instructions of a process read and write."""
+"""The count of lines: which memory the instructions of a process read and write."""
 
 from collections.abc import Callable, Mapping
 from functools import cache
@@ -8,7 +8,7 @@ import pytest
 from elftools.elf.elffile import ELFFile
 from elftools.elf.sections import SymbolTableSection
 
-from nativecgi_build.freezer.profile import Profile, profile
+from bench.lines import Profile, profile
 
 SECONDS = 30
 
