@@ -1,4 +1,4 @@
-"""Counts the instructions that a program executes for one request, one by one.
+"""Counts what a program executes for one request: instructions, and the lines that they touch.
 
 `python -m bench.instructions PROGRAM` counts those of hello; with `--record`, tests take that for
 what it may take from then on.
@@ -22,6 +22,7 @@ from msgspec.structs import replace
 
 from bench import guestbook, programs
 from bench.errors import BenchError
+from bench.lines import step
 from bench.programs import OURS, Program
 from bench.startup import PIPE_SIZE, filled
 from nativecgi_build.freezer import ptrace
@@ -34,8 +35,15 @@ ENTRIES = 10  # in the guestbook: each takes 20,000 instructions, and each of th
 _FOLDER = Path("/var/tmp")
 
 
-def count(program: Program) -> int:
-    """How many instructions one process of it takes, from its first one to its exit.
+class Count(msgspec.Struct, frozen=True):
+    """What one request takes."""
+
+    instructions: int
+    lines: int  # of 64 bytes, of code and data
+
+
+def count(program: Program) -> Count:
+    """What one process of it takes, from its first instruction to its exit.
 
     These are the ones in user mode, of its main thread; a REP instruction is one, however often it
     repeats. An image takes as many each time, but for a few that depend on its temporary path.
@@ -52,14 +60,14 @@ def count(program: Program) -> int:
             )  # fmt: skip
             os.close(writer)
             os.close(stdin)
-            number = _stepped(process)
+            counted = _stepped(process)
             if process.returncode:
                 raise BenchError(f"{program.path} ended with status {process.returncode}")
             program.check(output.read(PIPE_SIZE))
-    return number
+    return counted
 
 
-def count_all(frozen: Path) -> dict[Program, int]:
+def count_all(frozen: Path) -> dict[Program, Count]:
     """Count those of this project's programs, in the folder `frozen`; the guestbook has entries.
 
     Raises BenchError where one has not been built.
@@ -89,18 +97,18 @@ def machine() -> str:
     )
 
 
-def baseline() -> int | None:
+def baseline() -> Count | None:
     """What hello took on such a machine when that was recorded."""
     return _recorded().get(machine())
 
 
-def _recorded() -> dict[str, int]:
-    return msgspec.json.decode(BASELINE.read_bytes(), type=dict[str, int])
+def _recorded() -> dict[str, Count]:
+    return msgspec.json.decode(BASELINE.read_bytes(), type=dict[str, Count])
 
 
-def record(number: int) -> None:
+def record(counted: Count) -> None:
     """Have tests on such a machine compare with this."""
-    recorded = _recorded() | {machine(): number}
+    recorded = _recorded() | {machine(): counted}
     text = msgspec.json.format(msgspec.json.encode(dict(sorted(recorded.items()))), indent=2)
     BASELINE.write_bytes(text + b"\n")
 
@@ -116,26 +124,25 @@ def _one_processor() -> Iterator[None]:
         os.sched_setaffinity(0, before)
 
 
-def _stepped(process: "subprocess.Popen[bytes]") -> int:
-    """Run a process, which is about to stop at its first instruction, to its end; their number."""
-    pid, number, at = process.pid, 0, None
+def _stepped(process: "subprocess.Popen[bytes]") -> Count:
+    """Run a process, which is about to stop at its first instruction, to its end."""
     try:
-        os.waitpid(pid, 0)
-        ptrace.set_options(pid, ptrace.O_EXITKILL)
-        while True:
-            # There is a stop behind each repetition of a REP instruction, at the same address.
-            if (now := ptrace.get_registers(pid).rip) != at:
-                number, at = number + 1, now
-            ptrace.single_step(pid)
-            status = os.waitpid(pid, 0)[1]
-            if not os.WIFSTOPPED(status):
-                process.returncode = os.waitstatus_to_exitcode(status)
-                return number
-            if (got := os.WSTOPSIG(status)) != signal.SIGTRAP:
-                raise BenchError(f"the program gets {signal.Signals(got).name} as it is counted")
+        os.waitpid(process.pid, 0)
+        ptrace.set_options(process.pid, ptrace.O_EXITKILL)
+        touched, status = step(process.pid)
+        if os.WIFSTOPPED(status):
+            name = signal.Signals(os.WSTOPSIG(status)).name
+            raise BenchError(f"the program gets {name} as it is counted")
+        process.returncode = os.waitstatus_to_exitcode(status)
+        return Count(touched.instructions, touched.lines)
     finally:
         process.kill()
         process.wait()
+
+
+def _compared(what: str, now: int, before: int | None) -> str:
+    change = f", {now / before - 1:+.2%} beside the recorded {before:,}" if before else ""
+    return f"{now:,} {what}{change}"
 
 
 def main() -> int:
@@ -145,15 +152,16 @@ def main() -> int:
     parser.add_argument("--record", action="store_true", help="have tests compare with the result")
     options = parser.parse_args()
     try:
-        number = count(Program("hello", options.program.resolve()))
+        now = count(Program("hello", options.program.resolve()))
     except BenchError as error:
         print(f"instructions: {error}", file=sys.stderr)
         return 1
     before = baseline()
-    change = f", {number / before - 1:+.2%} beside the recorded {before:,}" if before else ""
-    print(f"{number:,} instructions{change}\n{machine()}")
+    print(_compared("instructions", now.instructions, before.instructions if before else None))
+    print(_compared("lines of memory", now.lines, before.lines if before else None))
+    print(machine())
     if options.record:
-        record(number)
+        record(now)
         print(f"recorded in {BASELINE}")
     return 0
 

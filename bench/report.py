@@ -15,6 +15,7 @@ from bench.chart import Dot
 from bench.footprint import Footprint
 from bench.frameworks import Built
 from bench.guestbook import Result
+from bench.instructions import Count
 from bench.programs import OURS, Program
 from bench.setups import Rates
 from bench.startup import Timing
@@ -94,11 +95,11 @@ def startup_chart(timings: Mapping[Program, Timing]) -> str:
     return chart.svg("A request's process, from spawn to exit", dots)
 
 
-def instructions_table(counts: Mapping[Program, int]) -> Table:
+def instructions_table(counts: Mapping[Program, Count]) -> Table:
     """For one request, fewest first."""
     rows = [
-        (program.name, f"{count:,}")
-        for program, count in sorted(counts.items(), key=lambda item: item[1])
+        (program.name, f"{count.instructions:,}", f"{count.lines:,}")
+        for program, count in sorted(counts.items(), key=lambda item: item[1].instructions)
     ]
     note = (
         "The instructions that one process executes in user mode, from its first instruction to "
@@ -112,10 +113,13 @@ def instructions_table(counts: Mapping[Program, int]) -> Table:
         "to 1.1 %, with a standard deviation of 0.3 %. Most of that is due to the seed of "
         "`hash()`, which determines where Python looks for a key in a dictionary: with one seed "
         "for all, 6 builds differed by 0.3 %. The rest is due to addresses, which Python hashes "
-        "too. `make instructions` records hello's number, and from then on `make test` fails if "
-        f"it rises by {100 * instructions.TOLERANCE:.0f} %."
+        "too. Lines are the 64 bytes each that these instructions are in, or read or write. "
+        "`make instructions` records hello's numbers, and from then on `make test` fails if one "
+        f"rises by {100 * instructions.TOLERANCE:.0f} %."
     )
-    return Table("Instructions per request", ("program", "instructions"), rows, note)
+    return Table(
+        "Instructions per request", ("program", "instructions", "lines of memory"), rows, note
+    )
 
 
 def throughput_table(rates: Mapping[Program, Rate]) -> Table:

@@ -1,6 +1,6 @@
-/* Watches a traced process at each of its instructions: which memory it reads and writes.
+/* Runs a traced process instruction by instruction: how many there are, and which memory they touch.
  *
- * A library for profile.py. Where an instruction reads and writes, capstone tells, once for each
+ * A library for lines.py. Where an instruction reads and writes, capstone tells, once for each
  * instruction; the registers then give the addresses. What is pushed to the stack and popped from
  * it is left out.
  */
@@ -8,6 +8,7 @@
 #define _GNU_SOURCE
 #include <capstone/capstone.h>
 #include <errno.h>
+#include <signal.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <stdlib.h>
@@ -22,7 +23,6 @@
 #define LONGEST 15              /* bytes of an instruction */
 #define OPERANDS 2              /* in memory, of one instruction: only of movs and the like are two */
 #define NO_REGISTER -1
-#define SYSTEM_CALL 0x050f      /* syscall, as the word it is in memory */
 
 /* A set of numbers, which keeps them in the order in which they came. */
 struct set {
@@ -43,13 +43,12 @@ struct operand {
 
 struct instruction {
     uint64_t address;           /* 0: none */
-    int is_system_call;
     int count;
     struct operand operands[OPERANDS];
 };
 
 struct watch {
-    uint64_t instructions;      /* how many */
+    uint64_t instructions;      /* how many; one that repeats (REP) is one */
     struct set code;            /* lines, by their number */
     struct set reads, writes;   /* words, likewise */
     struct instruction *known;
@@ -170,7 +169,6 @@ static void decode(struct watch *watch, pid_t pid, struct instruction *known)
     }
     if (length <= 0 || !cs_disasm(watch->capstone, code, length, known->address, 1, &found))
         return;                 /* unknown: it is taken to touch nothing */
-    known->is_system_call = found->id == X86_INS_SYSCALL;
     for (int index = 0; index < found->detail->x86.op_count; index++) {
         const cs_x86_op *operand = &found->detail->x86.operands[index];
 
@@ -243,12 +241,12 @@ PUBLIC struct watch *watch_begin(void)
     return watch;
 }
 
-/* Step the stopped process `pid`, delivering a signal first unless 0, until it stops otherwise, its
- * next instruction is a system call, or it has taken `most` instructions. Returns what waitpid(2)
- * says; 0 if it is stopped before another instruction; or -1 with errno. */
-PUBLIC int watch_steps(struct watch *watch, pid_t pid, int signal, uint64_t most)
+/* Step the stopped process `pid` until it ends, or is stopped by a signal. Returns what waitpid(2)
+ * says, or -1 with errno. */
+PUBLIC int watch_steps(struct watch *watch, pid_t pid)
 {
     struct user_regs_struct registers;
+    uint64_t before = 0;
     int status;
 
     do {
@@ -257,22 +255,20 @@ PUBLIC int watch_steps(struct watch *watch, pid_t pid, int signal, uint64_t most
         if (ptrace(PTRACE_GETREGS, pid, NULL, &registers))
             return -1;
         instruction = instruction_at(watch, pid, registers.rip);
-        if (instruction->is_system_call)
-            return 0;
-        watch->instructions++;
+        /* There is a stop behind each repetition, at the same address. */
+        if (registers.rip != before)
+            watch->instructions++;
+        before = registers.rip;
         add(&watch->code, registers.rip / LINE);
         for (int index = 0; index < instruction->count; index++)
             note(watch, &instruction->operands[index], &registers);
-        if (ptrace(PTRACE_SINGLESTEP, pid, NULL, signal))
+        if (ptrace(PTRACE_SINGLESTEP, pid, NULL, 0))
             return -1;
-        signal = 0;
         while (waitpid(pid, &status, 0) < 0)
             if (errno != EINTR)
                 return -1;
-        if (!WIFSTOPPED(status) || status >> 8 != SIGTRAP)
-            return status;
-    } while (watch->instructions < most);
-    return 0;
+    } while (WIFSTOPPED(status) && WSTOPSIG(status) == SIGTRAP);
+    return status;
 }
 
 PUBLIC void watch_end(struct watch *watch)

@@ -61,14 +61,21 @@ class _Watch:
         self.read: list[int] = []
         self.written: list[int] = []
         self._tracee = tracee
-        self._areas = areas
         self._protections: dict[int, int] = {}  # of pages that it has
         self._wanted: list[int] = []  # addresses, by the system call that it is in
         self._asked = _NO_CALL  # that system call
+        mappings = procfs.mappings(tracee.pid)
         start = ptrace.get_registers(tracee.pid).rip
-        end = next(m.end for m in procfs.mappings(tracee.pid) if m.start <= start < m.end)
+        end = next(mapping.end for mapping in mappings if mapping.start <= start < mapping.end)
         # The thaw stub makes system calls.
         self._instruction = start + tracee.read(start, end - start).index(SYSCALL_INSTRUCTION)
+        # Long runs of zeros are not there yet: the stub maps them.
+        self._areas = [
+            (max(start, mapping.start), min(end, mapping.end))
+            for start, end in areas
+            for mapping in mappings
+            if start < mapping.end and mapping.start < end
+        ]
         self._protect(linux.PROT_NONE)
 
     def run(self, end: float) -> None:
@@ -141,7 +148,7 @@ class _Watch:
             # It may be what a structure points to. Let it have all, from now on.
             self._asked = registers.orig_rax
             self._protect(_READ_WRITE)
-            self._areas = ()
+            self._areas = []
         else:
             return
         registers.rax, registers.orig_rax = self._asked, _NO_CALL

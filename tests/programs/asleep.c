@@ -1,7 +1,0 @@
-/* Waits for what does not come. */
-#include <unistd.h>
-
-int main(void)
-{
-    return pause();
-}
