@@ -56,6 +56,8 @@ SERVER = {
 # Of the warm-up's first GET what a server says about it and not about any other. The build knows it
 # from here, and tries the program with it.
 trial: dict[str, str] = {}
+# The same of its other GETs: the build sees what the program touches for them, too.
+others: list[dict[str, str]] = []
 
 
 class Scene(Struct, frozen=True):
@@ -78,7 +80,9 @@ def prepare(
     prepare_decoders()
     prepare_forms()
     asked = [_scene(handler, request) for request in warmup]
-    trial.update(next((_differing(scene) for scene in asked if _is_get(scene)), {}))
+    first, *rest = [_differing(scene) for scene in asked if _is_get(scene)] or [{}]
+    trial.update(first)
+    others.extend(rest)
     scenes = [*_SCENES, *asked]
     count = count_threads()
     for scene in scenes:

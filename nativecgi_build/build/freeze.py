@@ -5,7 +5,7 @@ import shutil
 import subprocess
 import sys
 import tempfile
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from itertools import count
 from pathlib import Path
@@ -31,6 +31,7 @@ def freeze(
     *,
     hint: str = HOOKS,
     trial: Mapping[str, str] = TRIAL,
+    others: Sequence[Mapping[str, str]] = (),
     folder: Path | None = None,
     forget: Path | None = None,
     debug: Path | None = None,
@@ -49,6 +50,7 @@ def freeze(
     freezer.append(f"--timeout={seconds:g}")
     if forget is not None:
         freezer += [f"--trial={name}={value}" for name, value in trial.items()]
+        freezer += [f"--also={msgspec.json.encode(other).decode()}" for other in others]
         freezer += [f"--forget={folder}" for folder in (forget, *_own_python())]
     if debug is not None:
         freezer += ["--debug", str(debug)]

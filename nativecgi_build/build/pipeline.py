@@ -93,7 +93,8 @@ def _build(
     seed = None if wanted.secret is None else seed_of(compiled, wanted.secret)
     compilation = [compiled.sources, compiled.tools, compiled.environment, compiled.options]
     compilation += [compiled.trial, compiled.read, compiled.learned]
-    made_from = hashed(msgspec.json.encode([compilation, freezer_hash(), seed, wanted.native]))
+    frozen_with = [compiled.others, freezer_hash(), seed, wanted.native]
+    made_from = hashed(msgspec.json.encode([compilation, frozen_with]))
     if wanted.fast:
         program = folder_of(app, work) / program_name(app)
     else:
@@ -127,6 +128,7 @@ def _build(
                     frozen,
                     hint=app.hint,
                     trial=trial,
+                    others=[trial | other for other in compiled.others],
                     forget=copy.parent,
                     debug=side_file,
                     map=work / MAP,
@@ -197,7 +199,7 @@ def _renewed(
             else:
                 report("compiling")
                 compiled = compile_app(app, work, wanted, packages, jobs, rehearsed)
-        compiled.learned = rehearsed.learned
+        compiled.learned, compiled.others = rehearsed.learned, rehearsed.others
         compiled.read = baseline.recorded({*rehearsed.read} - compiled.sources.keys())
         before = baseline.recorded(compiled.sources)
         if app.is_foreign and (copy := str(app.main(work))) in before:

@@ -36,6 +36,7 @@ class Rehearsed(msgspec.Struct):
 
     modules: list[str] = []
     trial: dict[str, str] = {}  # variables of a request that it can be tried with
+    others: list[dict[str, str]] = []  # of more requests of its warm-up
     opened: Opened = msgspec.field(default_factory=Opened)
     read: list[str] = []  # what it was made from by reading it
     seen: project.Seen = msgspec.field(default_factory=project.Seen)  # of a script
@@ -58,6 +59,7 @@ class Compiled(msgspec.Struct):
     read: Digests = {}  # of what it read before its freeze point
     seen: project.Seen = msgspec.field(default_factory=project.Seen)  # as in Rehearsed
     learned: list[str] = []  # as in Rehearsed
+    others: list[dict[str, str]] = []  # as in Rehearsed
     notes: list[str] = []  # for whoever builds it
     source: str = ""  # the app's file or folder
 

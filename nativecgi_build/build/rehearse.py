@@ -53,9 +53,11 @@ def tell_at_the_end():
 def tell():
     specs = [getattr(module, "__spec__", None) for module in list(sys.modules.values())]
     modules = [spec.name for spec in specs if getattr(spec, "has_location", False)]
-    variables = (trial | rehearsal.trial).items()
     # What is no text, such as a path that is no UTF-8, JSON does not hold.
-    text = {{name: value for name, value in variables if value.isprintable()}}
+    text, *others = [
+        {{name: value for name, value in variables.items() if value.isprintable()}}
+        for variables in (trial | rehearsal.trial, *rehearsal.others)
+    ]
     files = {{spec.name: spec.origin for spec in specs if getattr(spec, "has_location", False)}}
     seen = {{
         "imported": files,
@@ -63,7 +65,7 @@ def tell():
         "folders": [folder for folder in dict.fromkeys(added) if folder not in path],
         "variables": variables_read(),
     }}
-    told = {{"modules": modules, "trial": text, "opened": opened(), "seen": seen}}
+    told = {{"modules": modules, "trial": text, "others": others, "opened": opened(), "seen": seen}}
     Path({file!r}).write_text(json.dumps(told))
 
 def tell_and_stop(number):
@@ -124,6 +126,7 @@ def rehearse(app: App, work: Path, packages: Environment, seconds: float = SECON
     return Rehearsed(
         sorted(modules),
         rehearsed.trial,
+        rehearsed.others,
         read=read,
         seen=seen,
         learned=learned(rehearsed, answered),

@@ -6,6 +6,8 @@ import signal
 import sys
 from pathlib import Path
 
+import msgspec
+
 from nativecgi_build.freezer.errors import FreezerError
 from nativecgi_build.freezer.freeze import SECONDS, freeze
 
@@ -31,6 +33,11 @@ def main() -> int:
         "--trial", action="append", metavar="NAME=VALUE",
         help="run the new file once, with these variables as its environment, to learn which "
         "memory it writes to: a start is then faster",
+    )  # fmt: skip
+    parser.add_argument(
+        "--also", action="append", default=[], type=_environment, metavar="JSON",
+        help='another environment, such as {"A": "b"}, to see with it, too, which memory a process '
+        "of the new file touches",
     )  # fmt: skip
     parser.add_argument(
         "--forget", type=Path, action="append", default=[], metavar="FOLDER",
@@ -70,6 +77,7 @@ def main() -> int:
             options.output,
             environment=_variables(options.env),
             trial=None if options.trial is None else _variables(options.trial),
+            also=options.also,
             forget=options.forget,
             debug=options.debug,
             map=options.map,
@@ -90,6 +98,11 @@ def _seed(text: str | None, file: Path | None) -> bytes | None:
     if file is not None:
         return file.read_bytes()
     return None if text is None else os.fsencode(text)
+
+
+def _environment(text: str) -> dict[str, str]:
+    """A JSON object of strings; raises ValueError, which argparse reports."""
+    return msgspec.json.decode(text, type=dict[str, str])
 
 
 def _variables(assignments: list[str]) -> dict[str, str]:

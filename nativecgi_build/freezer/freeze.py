@@ -21,7 +21,7 @@ from nativecgi_build.freezer.mapfile import map_file
 from nativecgi_build.freezer.prepare import prepare
 from nativecgi_build.freezer.snapshot import Snapshot, Touch
 from nativecgi_build.freezer.trial import touched
-from nativecgi_build.freezer.watch import watched
+from nativecgi_build.freezer.watch import Area, Touched, merged, watched
 
 # Set for the traced program, to 32 hexadecimal digits that mark its letterbox. A program that
 # finds it stops itself with SIGSTOP at its freeze point.
@@ -29,6 +29,9 @@ FREEZE_POINT = "FREEZE_POINT"
 # Set as well when a program runs once more, since it is refused for what it has left open: it may
 # print where that was opened.
 FREEZE_EXPLAIN = "FREEZE_EXPLAIN"
+
+# What a map of the memory calls the image heap.
+_HEAP = "[image heap]"
 
 # rseq(2) registers memory with the kernel, for which a thaw could not answer.
 _TUNABLES = "glibc.pthread.rseq=0"
@@ -68,6 +71,7 @@ def freeze(
     *,
     environment: Mapping[str, str] | None = None,
     trial: Mapping[str, str] | None = None,
+    also: Sequence[Mapping[str, str]] = (),
     forget: Sequence[Path] = (),
     debug: Path | None = None,
     map: Path | None = None,
@@ -78,9 +82,10 @@ def freeze(
     """Run `command` up to its freeze point and write it as an executable file to `output`.
 
     It runs with a minimal environment of its own, to which `environment` is added, and has
-    `seconds` to get there, or ten times as long with a `seed`. With `trial`, an environment, the
-    frozen program is then run once in an empty folder to learn which memory it writes to, and
-    made faster by that. `forget` are the paths of folders that the image must not know, such as a
+    `seconds` to get there, or ten times as long with a `seed`. With `trial`, an environment, its
+    memory is laid out for a process: the frozen program is run in an empty folder, to see what it
+    touches of its memory, and so it is with the environments of `also`. `forget` are the paths of
+    folders that the image must not know, such as a
     temporary one that anybody could make again. `debug` is a file to write beside the image what
     a debugger has to know, and `map` one for what its memory was mapped from (mapfile.py).
     A `native` image may be faster than others, and not run on CPUs that lack what this one has.
@@ -115,7 +120,7 @@ def freeze(
         if trial is None:
             frozen = _frozen(program, chance)
         else:
-            frozen, touches = _laid_out(program, chance, trial, output.parent)
+            frozen, touches = _laid_out(program, chance, (trial, *also), output.parent)
     except WouldBeLost as refusal:
         explained = _explained(program, chance) if refusal.has_descriptors else None
         raise explained or refusal from None
@@ -150,7 +155,7 @@ class _Frozen(Struct, frozen=True):
 
 
 def _laid_out(
-    program: _Program, chance: Chance, trial: Mapping[str, str], where: Path
+    program: _Program, chance: Chance, trials: Sequence[Mapping[str, str]], where: Path
 ) -> tuple[_Frozen, list[Touch]]:
     """Freeze the program with its memory laid out for a process (heap.c).
 
@@ -170,18 +175,19 @@ def _laid_out(
             image.write(draft, frozen.snapshot, frozen.stub_address)
             return frozen
 
+        def seen(areas: list[Area]) -> Touched:
+            return merged(watched(draft, trial, program.seconds, areas) for trial in trials)
+
         plan: heap.Plan = {}
         if not chance.is_seeded:  # what is touched is not the same each time
             first = started(library.recording())
             blocks = first.heap.blocks
-            areas = heap.areas(blocks, first.snapshot.memory)
-            apart = heap.apart(blocks, watched(draft, trial, program.seconds, areas))
-            second = started(library.planned(apart)).heap
-            area = (second.start, second.start + len(apart) * PAGE)
-            seen = watched(draft, trial, program.seconds, [area] if second.start else [])
-            plan = heap.together(apart, second.start, seen)
+            apart = heap.apart(blocks, seen(heap.areas(blocks, first.snapshot.memory)))
+            start = started(library.planned(apart)).heap.start
+            area = (start, start + len(apart) * PAGE)
+            plan = heap.together(apart, start, seen([area] if start else []))
         frozen = started(library.planned(plan))
-        return frozen, touched(draft, trial, program.seconds, _answers(chance))
+        return frozen, touched(draft, trials[0], program.seconds, _answers(chance))
 
 
 def _frozen(program: _Program, chance: Chance, preload: Path | None = None) -> _Frozen:
@@ -203,10 +209,16 @@ def _frozen(program: _Program, chance: Chance, preload: Path | None = None) -> _
             snapshot,
             prepared.stub_address,
             process.output.text(),
-            procfs.mappings(process.pid),
+            [_named(mapping, preload) for mapping in procfs.mappings(process.pid)],
             list(mapped_files(process.pid)) if program.has_debugger else [],
             sealed,
         )
+
+
+def _named(mapping: procfs.Mapping, preload: Path | None) -> procfs.Mapping:
+    """The mapping, which is of no file if it is of a library that is about to be removed."""
+    is_ours = preload is not None and mapping.path == str(preload.absolute())
+    return replace(mapping, path=_HEAP) if is_ours else mapping
 
 
 def _preloading(environment: dict[str, str], library: Path | None) -> dict[str, str]:

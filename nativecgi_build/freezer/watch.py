@@ -8,7 +8,7 @@ import os
 import signal
 import tempfile
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
 from msgspec import Struct
@@ -52,6 +52,16 @@ def watched(
         watch = _Watch(tracee, areas)
         watch.run(time.monotonic() + seconds)
         return Touched(watch.read, watch.written)
+
+
+def merged(all_touched: Iterable[Touched]) -> Touched:
+    """What several processes have touched, as if one had done it after the other."""
+    read: dict[int, None] = {}
+    written: dict[int, None] = {}
+    for touched in all_touched:
+        read |= dict.fromkeys(touched.read)
+        written |= dict.fromkeys(touched.written)
+    return Touched([*read], [*written])
 
 
 class _Watch:

@@ -33,18 +33,27 @@ def answer(image: Path, probe: str) -> str:
     return result.stdout.strip()
 
 
-# What a request touches lies together.
-
-
-def test_blocks_that_are_touched_lie_together(image: Path) -> None:
+def blocks_of(image: Path) -> dict[str, list[tuple[int, int]]]:
+    """Address and size of blocks that "write" writes to, and that it reads."""
     blocks: dict[str, list[tuple[int, int]]] = {"written": [], "read": []}
     for line in answer(image, "addresses").splitlines():
         kind, address, size = line.split()
         if int(size) <= PAGE:
             blocks[kind].append((int(address, 16), int(size)))
-    for places in blocks.values():
-        first, (last, length) = min(places)[0], max(places)
-        assert last + length - first < sum(size + 16 for _address, size in places) + PAGE
+    return blocks
+
+
+def is_together(blocks: list[tuple[int, int]]) -> bool:
+    first, (last, length) = min(blocks)[0], max(blocks)
+    return last + length - first < sum(size + 16 for _address, size in blocks) + PAGE
+
+
+# What a request touches lies together.
+
+
+def test_blocks_that_are_touched_lie_together(image: Path) -> None:
+    blocks = blocks_of(image)
+    assert all(map(is_together, blocks.values()))
     assert max(blocks["written"]) < min(blocks["read"])
 
 
@@ -54,6 +63,13 @@ def test_a_program_that_does_not_do_the_same_twice_is_frozen_all_the_same(
     image = frozen(compiled("heap.c", "-DAT_RANDOM_TIMES"), options=TRIAL)
     assert answer(image, "move") == ""
     assert answer(image, "churn") == ""
+
+
+def test_more_environments_are_seen_to(
+    compiled: Callable[..., Path], frozen: Callable[..., Path]
+) -> None:
+    image = frozen(compiled("heap.c"), options=("--trial=PROBE=none", '--also={"PROBE": "write"}'))
+    assert is_together(blocks_of(image)["written"])
 
 
 # Memory behaves as ever.

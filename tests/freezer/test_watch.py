@@ -8,7 +8,7 @@ from elftools.elf.elffile import ELFFile
 from elftools.elf.sections import SymbolTableSection
 
 from nativecgi_build.freezer.linux import PAGE
-from nativecgi_build.freezer.watch import Touched, watched
+from nativecgi_build.freezer.watch import Touched, merged, watched
 
 SECONDS = 30
 PAGES = 8
@@ -69,3 +69,8 @@ def test_the_program_s_own_faults_are_its_own(see: Callable[..., Touched]) -> No
 
 def test_a_program_that_does_not_end_is_left_after_its_time(see: Callable[..., Touched]) -> None:
     assert see("hang", 0.5) == Touched(read=[2], written=[])
+
+
+def test_what_several_have_touched_is_in_the_order_of_the_first() -> None:
+    both = merged([Touched(read=[2, 1], written=[1]), Touched(read=[3, 1], written=[3, 1])])
+    assert both == Touched(read=[2, 1, 3], written=[1, 3])
