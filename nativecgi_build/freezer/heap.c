@@ -20,6 +20,8 @@
 #define _GNU_SOURCE
 #include <dlfcn.h>
 #include <malloc.h>
+#include <pthread.h>
+#include <sched.h>
 #include <stdatomic.h>
 #include <stdint.h>
 #include <stdlib.h>
@@ -98,8 +100,7 @@ struct allocator {
 
 static struct allocator libc;   /* malloc(3) */
 
-/* --- One thread at a time. Who cannot get in, as the child of a fork in the wrong moment, does
- * without: the ordinary allocator serves it. --- */
+/* --- One thread at a time. Who cannot get in does without: the ordinary allocator serves it. --- */
 
 static atomic_flag is_taken = ATOMIC_FLAG_INIT;
 
@@ -117,6 +118,18 @@ static void leave(void)
 {
     if (!__libc_single_threaded)
         atomic_flag_clear_explicit(&is_taken, memory_order_release);
+}
+
+/* No thread is in here as a process forks: the child would find lists that are half changed. */
+static void before_fork(void)
+{
+    while (atomic_flag_test_and_set_explicit(&is_taken, memory_order_acquire))
+        sched_yield();
+}
+
+static void after_fork(void)
+{
+    atomic_flag_clear_explicit(&is_taken, memory_order_release);
 }
 
 static size_t granules(size_t size)
@@ -400,7 +413,7 @@ static void heap_free(void *context, void *block)
 
     if (is_young(block)) {
         give_young(block);
-    } else if (!is_planned(block)) {
+    } else if (block && !is_planned(block)) {
         if (IS_RECORDING && !image_heap_is_frozen && enter()) {
             forget(block);
             leave();
@@ -515,4 +528,5 @@ PUBLIC size_t malloc_usable_size(void *block)
 __attribute__((constructor)) static void begin(void)
 {
     libc_usable_size = (size_t (*)(void *))dlsym(RTLD_NEXT, "malloc_usable_size");
+    pthread_atfork(before_fork, after_fork, after_fork);
 }
