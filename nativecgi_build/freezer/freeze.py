@@ -167,7 +167,6 @@ def _laid_out(
     """
     with tempfile.TemporaryDirectory(prefix=".freezer-", dir=where) as name:
         folder, draft = Path(name), Path(name, "draft")
-        program = replace(program, forget=[*program.forget, folder])
         library = heap.library(folder, chance)
 
         def started(preload: Path) -> _Frozen:
@@ -197,8 +196,9 @@ def _frozen(program: _Program, chance: Chance, preload: Path | None = None) -> _
     """
     older_files = checks.temporary_files()
     answers = _answers(chance)
-    environment = _preloading(program.environment, preload)
-    with tracee.started(program.command, environment, answers=answers) as process:
+    with tracee.started(
+        program.command, program.environment, answers=answers, preload=preload
+    ) as process:
         taken = placement.place(process, chance) if chance.is_seeded else []
         prepared = prepare(process, chance)
         process.run_to_freeze_point(program.seconds)
@@ -217,16 +217,8 @@ def _frozen(program: _Program, chance: Chance, preload: Path | None = None) -> _
 
 def _named(mapping: procfs.Mapping, preload: Path | None) -> procfs.Mapping:
     """The mapping, which is of no file if it is of a library that is about to be removed."""
-    is_ours = preload is not None and mapping.path == str(preload.absolute())
+    is_ours = preload is not None and mapping.path == os.path.realpath(preload)
     return replace(mapping, path=_HEAP) if is_ours else mapping
-
-
-def _preloading(environment: dict[str, str], library: Path | None) -> dict[str, str]:
-    """The environment, with a library for the dynamic linker to load before all others."""
-    if library is None:
-        return environment
-    libraries = [str(library.absolute()), *filter(None, [environment.get("LD_PRELOAD")])]
-    return environment | {"LD_PRELOAD": ":".join(libraries)}
 
 
 def _explained(program: _Program, chance: Chance) -> WouldBeLost | None:

@@ -71,12 +71,12 @@ class Library(Struct, frozen=True):
 
     def planned(self, plan: Plan) -> Path:
         """Compile it for a start with blocks where they are planned."""
-        file = self.folder / "plan.h"
+        file = self.folder.absolute() / "plan.h"
         file.write_text(_definitions(plan))
         return self._compiled(f'-DPLAN="{file}"')
 
     def _compiled(self, option: str) -> Path:
-        file = self.folder / "chance.h"
+        file = self.folder.absolute() / "chance.h"
         file.write_text(f"#define CHANCE_BYTES {', '.join(map(str, self.chance))}\n")
         options = (*cc.LIBRARY, option, f'-DCHANCE="{file}"')
         return cc.compiled(_SOURCES, self.folder / "heap.so", *options)

@@ -6,6 +6,7 @@ PTRACE_O_EXITKILL ends it.
 """
 
 import ctypes
+import fcntl
 import os
 import resource
 import selectors
@@ -15,6 +16,7 @@ import subprocess
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext, suppress
+from pathlib import Path
 from typing import IO, Protocol
 
 from nativecgi_build.freezer import daemons, procfs, ptrace
@@ -28,6 +30,9 @@ _NOWHERE = 0  # an address that no program may map (vm.mmap_min_addr)
 _FAULTS = (signal.SIGILL, signal.SIGBUS, signal.SIGFPE, signal.SIGSEGV)
 # How long a function of a library may take that has next to nothing to do.
 FUNCTION_SECONDS = 10.0
+
+# From here on a descriptor is looked for that a program is unlikely to use.
+_PRELOADED = 200
 
 # How much of the program's output is kept to be shown when it fails.
 OUTPUT_LIMIT = 64 * 1024
@@ -264,12 +269,14 @@ def started(
     *,
     name: str | None = None,
     answers: Answers | None = None,
+    preload: Path | None = None,
 ) -> Iterator[Tracee]:
     """Start `command` traced, stopped before its first instruction; end it on leaving.
 
     It runs in `folder`, or where the freezer does, and may be told another `name` than its path.
     With `answers` these are what it hears of chance and time, and chance has no say in where the
-    kernel puts it.
+    kernel puts it. `preload` is a library to be loaded before all others, which has to close the
+    descriptor by which the program knows it: its path is nowhere in memory.
 
     Its three standard streams are pipes, as under a web server, its signal state is a fresh
     program's, and its session is its own, so that what it starts ends with it. A daemon, which
@@ -278,8 +285,9 @@ def started(
     program = shutil.which(command[0])
     if program is None:
         raise CannotFreeze(f"there is no program {command[0]!r} that can be executed")
-    with daemons.adopted():
-        process = _start(program, [name or program, *command[1:]], environment, folder, answers)
+    with daemons.adopted(), _opened(preload) as descriptors:
+        arguments = [name or program, *command[1:]]
+        process = _start(program, arguments, environment, folder, answers, descriptors)
         try:
             assert process.stdin is not None
             process.stdin.close()
@@ -296,19 +304,41 @@ def started(
             _end(process)
 
 
+@contextmanager
+def _opened(library: Path | None) -> Iterator[Sequence[int]]:
+    """The descriptor of a library, if there is one: the same number each time, as a rule."""
+    if library is None:
+        yield ()
+        return
+    with library.open("rb") as file:
+        descriptor = fcntl.fcntl(file.fileno(), fcntl.F_DUPFD_CLOEXEC, _PRELOADED)
+    try:
+        yield (descriptor,)
+    finally:
+        os.close(descriptor)
+
+
+def _preloading(environment: Mapping[str, str], descriptors: Sequence[int]) -> dict[str, str]:
+    libraries = [f"/proc/self/fd/{descriptor}" for descriptor in descriptors]
+    libraries += filter(None, [environment.get("LD_PRELOAD")])
+    return {**environment, **({"LD_PRELOAD": ":".join(libraries)} if libraries else {})}
+
+
 def _start(
     program: str,
     arguments: Sequence[str],
     environment: Mapping[str, str],
     folder: str | None,
     answers: Answers | None,
+    preloaded: Sequence[int],
 ) -> "subprocess.Popen[bytes]":
     try:
         with _unlimited_stack(), nullcontext() if answers is None else _fixed_layout():
             return subprocess.Popen(
                 arguments,
                 executable=program,
-                env=environment,
+                env=_preloading(environment, preloaded),
+                pass_fds=preloaded,
                 cwd=folder,
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,

@@ -36,8 +36,14 @@ PUBLIC ssize_t getrandom(void *bytes, size_t size, unsigned flags)
     return size;
 }
 
-/* Nobody is to see how the program is started, nor to start another in this way. */
+/* Nobody is to see how the program is started, nor to start another in this way: as the first library
+ * of all, by a descriptor. */
 __attribute__((constructor)) static void begin(void)
 {
+    static const char folder[] = "/proc/self/fd/";
+    const char *library = getenv("LD_PRELOAD");
+
+    if (library && !strncmp(library, folder, sizeof folder - 1))
+        close(atoi(library + sizeof folder - 1));
     unsetenv("LD_PRELOAD");
 }

@@ -9,6 +9,7 @@ import signal
 import tempfile
 import time
 from collections.abc import Iterable, Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 
 from msgspec import Struct
@@ -50,7 +51,8 @@ def watched(
         events = ptrace.O_TRACEEXEC | ptrace.O_TRACEEXIT | ptrace.O_TRACESYSGOOD
         ptrace.set_options(tracee.pid, ptrace.O_EXITKILL | events)
         watch = _Watch(tracee, areas)
-        watch.run(time.monotonic() + seconds)
+        with suppress(ProcessLookupError):  # another thread has ended it
+            watch.run(time.monotonic() + seconds)
         return Touched(watch.read, watch.written)
 
 
