@@ -151,7 +151,7 @@ class _Frozen(Struct, frozen=True):
     printed: str
     mappings: list[procfs.Mapping]
     files: list[MappedFile]  # for a debugger
-    heap: heap.Sealed
+    sealed: heap.Sealed
 
 
 def _laid_out(
@@ -180,9 +180,9 @@ def _laid_out(
         plan: heap.Plan = {}
         if not chance.is_seeded:  # what is touched is not the same each time
             first = started(library.recording())
-            blocks = first.heap.blocks
+            blocks = first.sealed.blocks
             apart = heap.apart(blocks, seen(heap.areas(blocks, first.snapshot.memory)))
-            start = started(library.planned(apart)).heap.start
+            start = started(library.planned(apart)).sealed.start
             area = (start, start + len(apart) * PAGE)
             plan = heap.together(apart, start, seen([area] if start else []))
         frozen = started(library.planned(plan))

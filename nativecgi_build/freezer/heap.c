@@ -85,9 +85,8 @@ static uint16_t planned_class[PLANNED / GRANULE];       /* of the block that beg
 /* Set by the freezer, in the image alone. */
 PUBLIC uint32_t image_heap_is_frozen;
 
-/* For the freezer: where planned blocks are, and how many have got their places. */
+/* For the freezer: where planned blocks are. */
 PUBLIC char *const image_heap_planned = memory.planned;
-PUBLIC uint32_t image_heap_placed;
 
 /* What is underneath: malloc(3), or what else has blocks, in the form of CPython's PyMemAllocatorEx. */
 struct allocator {
@@ -195,7 +194,6 @@ static void *count(size_t size, struct record *record)
     counts()->placed[record->context]++;
     if (place->class != record->class)
         return NULL;
-    image_heap_placed++;
     planned_class[place->offset / GRANULE] = place->class;
     return memory.planned + place->offset;
 }

@@ -16,15 +16,14 @@ from nativecgi_build.freezer.snapshot import Region
 from nativecgi_build.freezer.tracee import SYSCALL_INSTRUCTION, Tracee
 from nativecgi_build.freezer.watch import Area, Touched
 
-_SOURCES = [Path(__file__).with_name(name) for name in ("heap.c", "twice.c")]
-_CHANCE = 16 * 1024  # bytes that a program may draw on its way and has again the second time
+_SOURCES = [Path(__file__).with_name(name) for name in ("heap.c", "again.c")]
+_CHANCE = 16 * 1024  # bytes that a program may draw on its way and has again at each start
 # As in heap.c.
 _GRANULE, _CONTEXTS = 16, 2**14
 _RECORD = struct.Struct("<QHHI")  # address, context, class, ordinal
 _COUNTERS_SIZE = 2 * 4 * _CONTEXTS  # before the records
 _RECORDS = 2**21  # places for them: of blocks that there are at a time
 _IS_FROZEN, _START = "image_heap_is_frozen", "image_heap_planned"
-_PLACED = "image_heap_placed"
 _COUNTS, _COUNTS_SIZE = "image_heap_counts", "image_heap_counts_size"
 _MOST_APART = 2**14  # blocks: of 64 MiB
 
@@ -56,7 +55,6 @@ class Sealed(Struct, frozen=True):
 
     blocks: Sequence[Block] = ()  # all there are, if they were recorded
     start: int = 0  # where the planned ones are
-    placed: int = 0  # how many of them are there
 
 
 class Library(Struct, frozen=True):
@@ -89,20 +87,21 @@ def library(folder: Path, chance: Chance) -> Library:
 
 def seal(tracee: Tracee) -> Sealed:
     """Have what the program allocates from now on be new, and see what it has allocated."""
-    names = (_IS_FROZEN, _START, _PLACED, _COUNTS, _COUNTS_SIZE)
+    names = (_IS_FROZEN, _START, _COUNTS, _COUNTS_SIZE)
     found = symbols.addresses(tracee.pid, procfs.mappings(tracee.pid), names)
     if not {*names} <= found.keys():
         return Sealed()  # where the library lies, nothing may be executed
     tracee.write(found[_IS_FROZEN], (1).to_bytes(4, "little"))
-    start, placed = tracee.read_integer(found[_START]), tracee.read_integer(found[_PLACED], 4)
-    counts, size = (tracee.read_integer(found[name]) for name in (_COUNTS, _COUNTS_SIZE))
+    start, counts, size = (
+        tracee.read_integer(found[name]) for name in (_START, _COUNTS, _COUNTS_SIZE)
+    )
     if not counts:
-        return Sealed((), start, placed)  # nothing has been allocated
+        return Sealed((), start)  # nothing has been allocated
     records = tracee.read(counts + _COUNTERS_SIZE, size - _COUNTERS_SIZE)
     blocks = sorted(Block(*fields) for fields in _RECORD.iter_unpack(records) if fields[0])
     instruction = ptrace.get_registers(tracee.pid).rip - len(SYSCALL_INSTRUCTION)
     tracee.call(instruction, linux.SYS_MUNMAP, counts, _whole_pages(size))
-    return Sealed(blocks, start, placed)
+    return Sealed(blocks, start)
 
 
 def areas(blocks: Sequence[Block], memory: Iterable[Region]) -> list[Area]:
@@ -136,7 +135,8 @@ def together(plan: Plan, start: int, touched: Touched) -> Plan:
     """
     by_page = {start + offset: block for block, offset in plan.items()}
     written = [by_page[page] for page in touched.written]
-    read = [by_page[page] for page in touched.read if page not in touched.written]
+    both = {*touched.written}
+    read = [by_page[page] for page in touched.read if page not in both]
     offsets = dict(zip(written, accumulate(_sizes(written), initial=0), strict=False))
     end = _whole_pages(sum(_sizes(written)))
     return offsets | dict(zip(read, accumulate(_sizes(read), initial=end), strict=False))

@@ -109,7 +109,7 @@ def test_a_program_that_is_not_frozen_works_with_it(
 ) -> None:
     (tmp_path / "chance.h").write_text("#define CHANCE_BYTES 1, 2, 3\n")
     options = (*options, f'-DCHANCE="{tmp_path}/chance.h"', "-o", str(tmp_path / "heap.so"))
-    sources = [Path(heap.__file__).with_name(name) for name in ("heap.c", "twice.c")]
+    sources = [Path(heap.__file__).with_name(name) for name in ("heap.c", "again.c")]
     subprocess.run(
         ["cc", "-Wall", "-Wextra", "-Werror", *cc.LIBRARY, *options, *sources], check=True
     )

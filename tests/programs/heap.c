@@ -7,6 +7,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/random.h>
 #include <sys/wait.h>
 #include "freezepoint.h"
 
@@ -108,6 +109,28 @@ static long resident(void)
     return pages;
 }
 
+/* A process and its child draw other numbers, also on the way to the freeze point. */
+static void draw_in_a_child(void)
+{
+    unsigned char own[16], child_s[16];
+    int ends[2], status = 0;
+    pid_t child;
+
+    if (pipe(ends))
+        has_failed = 1;
+    child = fork();
+    if (!child) {
+        _exit(getrandom(own, sizeof own, 0) != sizeof own
+              || write(ends[1], own, sizeof own) != sizeof own);
+    }
+    waitpid(child, &status, 0);
+    if (status || read(ends[0], child_s, sizeof child_s) != sizeof child_s
+        || getrandom(own, sizeof own, 0) != sizeof own || !memcmp(own, child_s, sizeof own))
+        has_failed = 1;
+    close(ends[0]);
+    close(ends[1]);
+}
+
 static void in_threads(void)
 {
     pthread_t threads[4];
@@ -155,6 +178,7 @@ int main(void)
 #else
     churn((void *)7);
 #endif
+    draw_in_a_child();
     freeze_point();
 
     probe = getenv("PROBE");

@@ -1,12 +1,13 @@
-/* Has a program that is started twice do the same the second time (heap.c).
+/* Has a program that is started again do the same again (heap.c).
  *
  * What it draws at random on its way to the freeze point, such as the secret of Python's hashes, on
- * which the order in sets depends, is the same both times. CHANCE names a file that defines
- * CHANCE_BYTES of it, drawn for this build alone; each is given once and then forgotten. When they
- * are used up, and in each process of the image, the kernel is asked.
+ * which the order in sets depends, is the same each time. CHANCE names a file that defines
+ * CHANCE_BYTES of it, drawn for this build alone; each is given once and then erased. When they are
+ * used up, in a child, and in each process of the image, the kernel is asked.
  */
 
 #define _GNU_SOURCE
+#include <pthread.h>
 #include <stdatomic.h>
 #include <stdint.h>
 #include <stdlib.h>
@@ -36,6 +37,12 @@ PUBLIC ssize_t getrandom(void *bytes, size_t size, unsigned flags)
     return size;
 }
 
+/* What parent and child draw is not the same. */
+static void in_child(void)
+{
+    given = sizeof chance;
+}
+
 /* Nobody is to see how the program is started, nor to start another in this way: as the first library
  * of all, by a descriptor. */
 __attribute__((constructor)) static void begin(void)
@@ -45,5 +52,6 @@ __attribute__((constructor)) static void begin(void)
 
     if (library && !strncmp(library, folder, sizeof folder - 1))
         close(atoi(library + sizeof folder - 1));
+    pthread_atfork(NULL, NULL, in_child);
     unsetenv("LD_PRELOAD");
 }
