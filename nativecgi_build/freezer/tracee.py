@@ -417,8 +417,14 @@ def _fixed_layout() -> Iterator[None]:
 def _end(process: "subprocess.Popen[bytes]") -> None:
     with suppress(ProcessLookupError):
         os.killpg(process.pid, signal.SIGKILL)
-    with suppress(OSError):
-        ptrace.resume(process.pid)  # SIGKILL does not end a stop at PTRACE_EVENT_EXIT
+    # SIGKILL ends neither a stop at PTRACE_EVENT_EXIT nor the way into one, and a stopped process
+    # counts as ended for Popen.wait.
+    with suppress(ChildProcessError):
+        is_there = True
+        while is_there:
+            with suppress(ProcessLookupError):
+                ptrace.resume(process.pid)
+            is_there = os.WIFSTOPPED(os.waitpid(process.pid, 0)[1])
     process.wait()
     for stream in (process.stdout, process.stderr):
         assert stream is not None

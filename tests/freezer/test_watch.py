@@ -1,5 +1,6 @@
 """What a process touches of its memory is seen, and the process does not notice."""
 
+import os
 from collections.abc import Callable
 from pathlib import Path
 
@@ -7,6 +8,7 @@ import pytest
 from elftools.elf.elffile import ELFFile
 from elftools.elf.sections import SymbolTableSection
 
+from nativecgi_build.freezer import procfs
 from nativecgi_build.freezer.linux import PAGE
 from nativecgi_build.freezer.watch import Touched, merged, watched
 
@@ -69,6 +71,13 @@ def test_the_program_s_own_faults_are_its_own(see: Callable[..., Touched]) -> No
 
 def test_a_program_that_does_not_end_is_left_after_its_time(see: Callable[..., Touched]) -> None:
     assert see("hang", 0.5) == Touched(read=[2], written=[])
+
+
+def test_a_process_that_is_left_has_ended(see: Callable[..., Touched]) -> None:
+    before = procfs.children(os.getpid())
+    for _ in range(10):
+        see("hang", 0.1)
+    assert procfs.children(os.getpid()) == before
 
 
 def test_what_several_have_touched_is_in_the_order_of_the_first() -> None:
