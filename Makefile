@@ -41,7 +41,7 @@ test: build .venv-dev/ready
 
 # On other kernels and CPUs, emulated: some minutes.
 test-portability: build .venv-dev/ready
-	tools/require qemu-system-x86:qemu-system-x86_64 openssl:openssl
+	tools/require qemu-system-x86:qemu-system-x86_64 qemu-user:qemu-x86_64 openssl:openssl
 	.venv-dev/bin/python -m pytest -m portability
 
 # A program with each package of a table: hours, at low priority. What was tried before is kept, so

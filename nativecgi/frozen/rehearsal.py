@@ -56,8 +56,15 @@ SERVER = {
 # Of the warm-up's first GET what a server says about it and not about any other. The build knows it
 # from here, and tries the program with it.
 trial: dict[str, str] = {}
-# The same of its other GETs: the build sees what the program touches for them, too.
-others: list[dict[str, str]] = []
+# The same of its other requests: the build sees what the program touches for them, too.
+others: list["Asked"] = []
+
+
+class Asked(Struct, frozen=True):
+    """A request, as a process gets it."""
+
+    environment: Mapping[str, str]
+    input: bytes
 
 
 class Scene(Struct, frozen=True):
@@ -80,9 +87,9 @@ def prepare(
     prepare_decoders()
     prepare_forms()
     asked = [_scene(handler, request) for request in warmup]
-    first, *rest = [_differing(scene) for scene in asked if _is_get(scene)] or [{}]
-    trial.update(first)
-    others.extend(rest)
+    first = next(filter(_is_get, asked), None)
+    trial.update(_differing(first) if first else {})
+    others.extend(Asked(_differing(scene), scene.body) for scene in asked if scene is not first)
     scenes = [*_SCENES, *asked]
     count = count_threads()
     for scene in scenes:
@@ -127,7 +134,7 @@ def _is_get(scene: Scene) -> bool:
 
 def _differing(scene: Scene) -> dict[str, str]:
     differing = {name: value for name, value in scene.env.items() if SERVER.get(name) != value}
-    return {**differing, "REQUEST_METHOD": "GET"}
+    return {**differing, "REQUEST_METHOD": scene.env["REQUEST_METHOD"]}
 
 
 def _play(scenes: Iterable[Scene], limits: Limits | None) -> None:

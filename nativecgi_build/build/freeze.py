@@ -15,7 +15,7 @@ import msgspec
 from nativecgi_build.build.app import HOOKS, SCRIPT_TRIAL, TRIAL
 from nativecgi_build.build.errors import BuildError
 from nativecgi_build.build.records import Compiled, hashed
-from nativecgi_build.freezer import SECONDS, THEN, WouldBeLost
+from nativecgi_build.freezer import SECONDS, THEN, Gain, Trial, WouldBeLost
 
 TEMPORARY = Path("/tmp")
 # The folder of our own packages, which the freezer is one of.
@@ -31,7 +31,7 @@ def freeze(
     *,
     hint: str = HOOKS,
     trial: Mapping[str, str] = TRIAL,
-    others: Sequence[Mapping[str, str]] = (),
+    others: Sequence[Trial] = (),
     folder: Path | None = None,
     forget: Path | None = None,
     debug: Path | None = None,
@@ -40,8 +40,8 @@ def freeze(
     native: bool = False,
     seconds: float = SECONDS,
     preload: Path | None = None,
-) -> None:
-    """Freeze a command that runs in `folder`.
+) -> list[str]:
+    """Freeze a command that runs in `folder`; returns what to tell whoever builds it.
 
     With a folder to `forget`, which it runs in then, for good: tried and made fast.
     """
@@ -75,6 +75,10 @@ def freeze(
         reason = result.stderr.strip().removeprefix("freezer: ")
         is_refused = result.returncode == WouldBeLost.status
         raise BuildError(f"{reason}\n{hint}" if is_refused else reason)
+    if not result.stdout:
+        return []
+    gain = msgspec.json.decode(result.stdout, type=Gain)
+    return [f"its heap is laid out: requests write to {gain.after} pages instead of {gain.before}"]
 
 
 @contextmanager

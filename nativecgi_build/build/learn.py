@@ -54,20 +54,20 @@ def _is_installed(file: Path) -> bool:
     return is_standard or not {*project.INSTALLED}.isdisjoint(file.parts)
 
 
-def freeze_with(modules: Sequence[str], folder: Path, freeze: Callable[[], None]) -> list[str]:
+def freeze_with(modules: Sequence[str], folder: Path, freeze: Callable[[], list[str]]) -> list[str]:
     """Freeze the program in `folder` with modules imported, or without if it cannot be so.
 
     Returns what to tell whoever builds it. Raises BuildError where it cannot be frozen at all.
     """
     if not modules:
-        freeze()
-        return []
+        return freeze()
     file = folder / LIST
     file.write_text("\n".join(modules))
     try:
-        freeze()
+        notes = freeze()
     except BuildError as error:
         file.unlink()
-        freeze()
-        return [f"each request may import {project.listed(modules)}: with that, {error}"]
-    return [f"imported before the freeze, because a request imports it: {project.listed(modules)}"]
+        notes = freeze()
+        return [*notes, f"each request may import {project.listed(modules)}: with that, {error}"]
+    imported = project.listed(modules)
+    return [*notes, f"imported before the freeze, because a request imports it: {imported}"]

@@ -29,7 +29,7 @@ from nativecgi_build.build.records import (
     write_record,
 )
 from nativecgi_build.build.rehearse import rehearse
-from nativecgi_build.build.trial import try_program
+from nativecgi_build.build.trial import others_of, try_program
 from nativecgi_build.environments.environment import Environment, environment
 from nativecgi_build.environments.metadata import EnvironmentFailed
 from nativecgi_build.explain import contributors
@@ -128,7 +128,7 @@ def _build(
                     frozen,
                     hint=app.hint,
                     trial=trial,
-                    others=[trial | other for other in compiled.others],
+                    others=others_of(app, trial, compiled.others),
                     forget=copy.parent,
                     debug=side_file,
                     map=work / MAP,

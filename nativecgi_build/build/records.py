@@ -6,7 +6,7 @@ from typing import TypeVar
 
 import msgspec
 
-from nativecgi_build.freezer import SECONDS
+from nativecgi_build.freezer import SECONDS, Trial
 from nativecgi_build.scripts import project
 from nativecgi_build.settings import Settings
 from nativecgi_build.sources import Digests, Opened
@@ -36,7 +36,7 @@ class Rehearsed(msgspec.Struct):
 
     modules: list[str] = []
     trial: dict[str, str] = {}  # variables of a request that it can be tried with
-    others: list[dict[str, str]] = []  # of more requests of its warm-up
+    others: list[Trial] = []  # more requests of its warm-up: how they differ from that
     opened: Opened = msgspec.field(default_factory=Opened)
     read: list[str] = []  # what it was made from by reading it
     seen: project.Seen = msgspec.field(default_factory=project.Seen)  # of a script
@@ -59,7 +59,7 @@ class Compiled(msgspec.Struct):
     read: Digests = {}  # of what it read before its freeze point
     seen: project.Seen = msgspec.field(default_factory=project.Seen)  # as in Rehearsed
     learned: list[str] = []  # as in Rehearsed
-    others: list[dict[str, str]] = []  # as in Rehearsed
+    others: list[Trial] = []  # as in Rehearsed
     notes: list[str] = []  # for whoever builds it
     source: str = ""  # the app's file or folder
 

@@ -32,6 +32,7 @@ import runpy
 opened = runpy.run_path({recorder!r})["opened"]
 variables_read = runpy.run_path({variables!r})["watch"]({folder!r})
 import atexit, json, os, signal, sys
+from base64 import b64encode
 from pathlib import Path
 from nativecgi import before_freeze
 from nativecgi.frozen import rehearsal
@@ -54,9 +55,12 @@ def tell():
     specs = [getattr(module, "__spec__", None) for module in list(sys.modules.values())]
     modules = [spec.name for spec in specs if getattr(spec, "has_location", False)]
     # What is no text, such as a path that is no UTF-8, JSON does not hold.
-    text, *others = [
-        {{name: value for name, value in variables.items() if value.isprintable()}}
-        for variables in (trial | rehearsal.trial, *rehearsal.others)
+    def text(variables):
+        return {{name: value for name, value in variables.items() if value.isprintable()}}
+
+    others = [
+        {{"environment": text(it.environment), "input": b64encode(it.input).decode()}}
+        for it in rehearsal.others
     ]
     files = {{spec.name: spec.origin for spec in specs if getattr(spec, "has_location", False)}}
     seen = {{
@@ -65,7 +69,13 @@ def tell():
         "folders": [folder for folder in dict.fromkeys(added) if folder not in path],
         "variables": variables_read(),
     }}
-    told = {{"modules": modules, "trial": text, "others": others, "opened": opened(), "seen": seen}}
+    told = {{
+        "modules": modules,
+        "trial": text(trial | rehearsal.trial),
+        "others": others,
+        "opened": opened(),
+        "seen": seen,
+    }}
     Path({file!r}).write_text(json.dumps(told))
 
 def tell_and_stop(number):

@@ -4,11 +4,16 @@ import statistics
 import subprocess
 import tempfile
 import time
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 
-from nativecgi_build.build.app import TRIAL
+from nativecgi.frozen.rehearsal import SERVER
+from nativecgi_build.build.app import TRIAL, App
 from nativecgi_build.build.errors import BuildError
+from nativecgi_build.freezer import Trial
+
+# A page that no app has.
+_NOWHERE = "/.nativecgi/nowhere"
 
 TRIAL_RUNS = 3
 TRIAL_SECONDS = 30
@@ -37,3 +42,19 @@ def try_program(target: Path, trial: Mapping[str, str] = TRIAL) -> tuple[float, 
                     + result.stderr.decode(errors="replace")
                 )
     return statistics.median(times) * 1000, result.stdout.split()[1].decode()
+
+
+def others_of(app: App, trial: Mapping[str, str], warmup: Iterable[Trial]) -> list[Trial]:
+    """All requests but the trial that the memory of an app's program is laid out for.
+
+    These are the others of its `warmup`, the trial as HEAD, and HEAD of a page that is not there.
+    What its author has not listed is asked for in no other way: that may have effects. Nor is a
+    script or an application asked for what it has not been asked for.
+    """
+    others = [Trial({**trial, **other.environment}, other.input) for other in warmup]
+    if not app.is_foreign:
+        head = {**trial, "REQUEST_METHOD": "HEAD"}
+        uri = SERVER["SCRIPT_NAME"] + _NOWHERE
+        nowhere = {**head, "PATH_INFO": _NOWHERE, "REQUEST_URI": uri, "QUERY_STRING": ""}
+        others += [Trial(variables) for variables in (head, nowhere) if variables != trial]
+    return others

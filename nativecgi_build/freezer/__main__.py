@@ -10,6 +10,7 @@ import msgspec
 
 from nativecgi_build.freezer.errors import FreezerError
 from nativecgi_build.freezer.freeze import SECONDS, freeze
+from nativecgi_build.freezer.watch import Trial
 
 
 def main() -> int:
@@ -35,9 +36,9 @@ def main() -> int:
         "memory it writes to: a start is then faster",
     )  # fmt: skip
     parser.add_argument(
-        "--also", action="append", default=[], type=_environment, metavar="JSON",
-        help='another environment, such as {"A": "b"}, to see with it, too, which memory a process '
-        "of the new file touches",
+        "--also", action="append", default=[], type=_trial, metavar="JSON",
+        help='another environment and standard input (in Base64), such as {"environment": {"A": '
+        '"b"}, "input": "Yw=="}, to see with them, too, which memory a process touches',
     )  # fmt: skip
     parser.add_argument(
         "--forget", type=Path, action="append", default=[], metavar="FOLDER",
@@ -72,7 +73,7 @@ def main() -> int:
     for number in (signal.SIGTERM, signal.SIGHUP):  # end in order, leaving nothing behind
         signal.signal(number, lambda number, _frame: sys.exit(128 + number))
     try:
-        printed = freeze(
+        result = freeze(
             options.command,
             options.output,
             environment=_variables(options.env),
@@ -90,7 +91,9 @@ def main() -> int:
         return error.status if isinstance(error, FreezerError) else 1
     except KeyboardInterrupt:
         return 128 + signal.SIGINT
-    sys.stderr.write(printed)
+    sys.stderr.write(result.printed)
+    if result.gain is not None:
+        sys.stdout.buffer.write(msgspec.json.encode(result.gain))
     return 0
 
 
@@ -100,9 +103,9 @@ def _seed(text: str | None, file: Path | None) -> bytes | None:
     return None if text is None else os.fsencode(text)
 
 
-def _environment(text: str) -> dict[str, str]:
-    """A JSON object of strings; raises ValueError, which argparse reports."""
-    return msgspec.json.decode(text, type=dict[str, str])
+def _trial(text: str) -> Trial:
+    """What an argument says; raises ValueError, which argparse reports."""
+    return msgspec.json.decode(text, type=Trial)
 
 
 def _variables(assignments: list[str]) -> dict[str, str]:

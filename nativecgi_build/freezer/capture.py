@@ -22,18 +22,13 @@ from nativecgi_build.freezer.snapshot import (
     Snapshot,
     SystemCall,
 )
-from nativecgi_build.freezer.tracee import SYSCALL_INSTRUCTION, Tracee
+from nativecgi_build.freezer.tracee import RED_ZONE, SYSCALL_INSTRUCTION, Tracee
 
 _SIGACTION_SIZE = 32  # struct kernel_sigaction: handler, flags, restorer, mask
 _SIGSET_SIZE = 8
 _WORD = 8
 _STACK_T = struct.Struct("<QiiQ")  # stack_t: address, flags, padding, size
 _SS_DISABLE = 2
-
-# A leaf function may use this much below the stack pointer (System V ABI, AMD64, 3.2.2).
-_RED_ZONE = 128
-# Scratch memory for system calls that return structures, below the red zone.
-_SCRATCH = 4096
 
 # SIGCANCEL and SIGSETXID, of which glibc lets nobody say what they do; it sets a handler when it
 # needs one. What posix_spawn(3) starts may ignore them, as its posix_spawn does that.
@@ -58,7 +53,7 @@ def capture(
     """
     registers = ptrace.get_registers(tracee.pid)
     instruction = registers.rip - len(SYSCALL_INSTRUCTION)
-    scratch = registers.rsp - _RED_ZONE - _SCRATCH
+    scratch = tracee.scratch()
     if not prepared.stack_start <= scratch < prepared.stack_end:
         raise CannotFreeze("the program has left the stack it was given")
     try:
@@ -96,7 +91,7 @@ def capture(
     # The process may be asked nothing more: its memory is read as it is now.
     wiped = procfs.wiped_on_fork(tracee.pid)
     memory = [
-        _without_traces(region, prepared, registers.rsp - _RED_ZONE, forgotten)
+        _without_traces(region, prepared, registers.rsp - RED_ZONE, forgotten)
         for mapping in mappings
         if _is_kept(mapping) and mapping.start not in wiped
         for region in _read(tracee, mapping)
@@ -236,10 +231,13 @@ def _copies(memory: list[Region], address: int, tracee: Tracee) -> Iterator[int]
 
 
 def _robust_list(tracee: Tracee, instruction: int, scratch: int) -> list[SystemCall]:
-    """Tell the kernel again where the thread keeps its robust mutexes (get_robust_list(2))."""
+    """Tell the kernel again where the thread keeps its robust mutexes (get_robust_list(2)).
+
+    QEMU's user mode has no such call; glibc goes on without it.
+    """
     tracee.call(instruction, linux.SYS_GET_ROBUST_LIST, 0, scratch, scratch + 8)
     head, size = struct.unpack("<QQ", tracee.read(scratch, 16))
-    return [SystemCall(linux.SYS_SET_ROBUST_LIST, (head, size))] if head else []
+    return [SystemCall(linux.SYS_SET_ROBUST_LIST, (head, size), ANY_RESULT)] if head else []
 
 
 def _alternate_stack(tracee: Tracee, instruction: int, scratch: int) -> list[SystemCall]:

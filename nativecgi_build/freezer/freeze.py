@@ -19,9 +19,9 @@ from nativecgi_build.freezer.errors import CannotFreeze, FreezerError, Unsupport
 from nativecgi_build.freezer.linux import PAGE
 from nativecgi_build.freezer.mapfile import map_file
 from nativecgi_build.freezer.prepare import prepare
-from nativecgi_build.freezer.snapshot import Snapshot, Touch
+from nativecgi_build.freezer.snapshot import Area, Snapshot, Touch
 from nativecgi_build.freezer.trial import touched
-from nativecgi_build.freezer.watch import Area, Touched, merged, watched
+from nativecgi_build.freezer.watch import Touched, Trial, merged, watched
 
 # Set for the traced program, to 32 hexadecimal digits that mark its letterbox. A program that
 # finds it stops itself with SIGSTOP at its freeze point.
@@ -65,32 +65,46 @@ SECONDS = 60.0
 TIMES_AS_LONG = 10
 
 
+class Gain(Struct, frozen=True):
+    """On how many pages of the program's heap there is what a process writes to."""
+
+    before: int
+    after: int
+
+
+class Result(Struct, frozen=True):
+    """What there is to say of a program that has been frozen."""
+
+    printed: str  # by it, on its way to the freeze point
+    gain: Gain | None = None  # if its memory was laid out
+
+
 def freeze(
     command: Sequence[str],
     output: Path,
     *,
     environment: Mapping[str, str] | None = None,
     trial: Mapping[str, str] | None = None,
-    also: Sequence[Mapping[str, str]] = (),
+    also: Sequence[Trial] = (),
     forget: Sequence[Path] = (),
     debug: Path | None = None,
     map: Path | None = None,
     seconds: float = SECONDS,
     seed: bytes | None = None,
     native: bool = False,
-) -> str:
+) -> Result:
     """Run `command` up to its freeze point and write it as an executable file to `output`.
 
     It runs with a minimal environment of its own, to which `environment` is added, and has
     `seconds` to get there, or ten times as long with a `seed`. With `trial`, an environment, its
     memory is laid out for a process: the frozen program is run in an empty folder, to see what it
-    touches of its memory, and so it is with the environments of `also`. `forget` are the paths of
+    touches of its memory, and so it is with what there is in `also`. `forget` are the paths of
     folders that the image must not know, such as a
     temporary one that anybody could make again. `debug` is a file to write beside the image what
     a debugger has to know, and `map` one for what its memory was mapped from (mapfile.py).
     A `native` image may be faster than others, and not run on CPUs that lack what this one has.
     With a `seed` the same program gives the same image; who knows the seed can tell its addresses
-    and random values. Returns what the program printed on its way to the freeze point.
+    and random values.
 
     Raises CannotFreeze or Unsupported, having written nothing, where the program or this
     machine do not allow it, and OSError where `output` cannot be written.
@@ -115,21 +129,21 @@ def freeze(
         forget,
         has_debugger=debug is not None,
     )
-    touches: list[Touch] = []
+    layout = _Layout()
     try:
         if trial is None:
             frozen = _frozen(program, chance)
         else:
-            frozen, touches = _laid_out(program, chance, (trial, *also), output.parent)
+            frozen, layout = _laid_out(program, chance, (Trial(trial), *also), output.parent)
     except WouldBeLost as refusal:
         explained = _explained(program, chance) if refusal.has_descriptors else None
         raise explained or refusal from None
-    image.write(output, frozen.snapshot, frozen.stub_address, touches)
+    image.write(output, frozen.snapshot, frozen.stub_address, layout.touches, layout.cold)
     if debug is not None:
         debug.write_bytes(side_file(frozen.files))
     if map is not None:
         map.write_text(map_file(frozen.mappings, frozen.snapshot.memory))
-    return frozen.printed
+    return Result(frozen.printed, layout.gain)
 
 
 class _Program(Struct, frozen=True):
@@ -154,16 +168,21 @@ class _Frozen(Struct, frozen=True):
     sealed: heap.Sealed
 
 
+class _Layout(Struct, frozen=True):
+    """What is known of a program whose memory is laid out."""
+
+    touches: Sequence[Touch] = ()  # what a process is to touch first
+    cold: Area = (0, 0)
+    gain: Gain | None = None
+
+
 def _laid_out(
-    program: _Program, chance: Chance, trials: Sequence[Mapping[str, str]], where: Path
-) -> tuple[_Frozen, list[Touch]]:
+    program: _Program, chance: Chance, trials: Sequence[Trial], where: Path
+) -> tuple[_Frozen, _Layout]:
     """Freeze the program with its memory laid out for a process (heap.c).
 
     Which pages a process touches shows in a first image, which blocks on them in a second, where
-    each has a page.
-
-    Returns it with what a process is to touch first. Programs may be executed in the folder
-    `where`: a /tmp may forbid it.
+    each has a page. Programs may be executed in the folder `where`: a /tmp may forbid it.
     """
     with tempfile.TemporaryDirectory(prefix=".freezer-", dir=where) as name:
         folder, draft = Path(name), Path(name, "draft")
@@ -178,15 +197,26 @@ def _laid_out(
             return merged(watched(draft, trial, program.seconds, areas) for trial in trials)
 
         plan: heap.Plan = {}
+        cold, gain = 0, None
         if not chance.is_seeded:  # what is touched is not the same each time
             first = started(library.recording())
             blocks = first.sealed.blocks
-            apart = heap.apart(blocks, seen(heap.areas(blocks, first.snapshot.memory)))
+            pages = seen(heap.areas(blocks, first.snapshot.memory))
+            found = heap.on_pages(blocks, pages)
+            apart = heap.apart(found)
             start = started(library.planned(apart)).sealed.start
             area = (start, start + len(apart) * PAGE)
-            plan = heap.together(apart, start, seen([area] if start else []))
+            needed = seen([area] if start else [])
+            written, read = (
+                heap.at_pages(apart, start, which) for which in (needed.written, needed.read)
+            )
+            plan = heap.together(written, read, found, blocks)
+            cold = heap.cold_size(plan, [*written, *read])
+            gain = Gain(len(pages.written), heap.page_count(written))
         frozen = started(library.planned(plan))
-        return frozen, touched(draft, trials[0], program.seconds, _answers(chance))
+        touches = touched(draft, trials[0].environment, program.seconds, _answers(chance))
+        start = frozen.sealed.start
+        return frozen, _Layout(touches, (start, start + cold), gain)
 
 
 def _frozen(program: _Program, chance: Chance, preload: Path | None = None) -> _Frozen:
@@ -199,10 +229,10 @@ def _frozen(program: _Program, chance: Chance, preload: Path | None = None) -> _
     with tracee.started(
         program.command, program.environment, answers=answers, preload=preload
     ) as process:
-        taken = placement.place(process, chance) if chance.is_seeded else []
-        prepared = prepare(process, chance)
+        placed = placement.place(process, chance)
+        prepared = prepare(process, placed.stack_area)
         process.run_to_freeze_point(program.seconds)
-        placement.give_back(process, taken)
+        placement.give_back(process, placed)
         sealed = heap.seal(process) if preload else heap.Sealed()
         snapshot = capture(process, prepared, program.token, older_files, program.forget)
         return _Frozen(

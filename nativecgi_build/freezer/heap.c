@@ -3,18 +3,19 @@
  * Loaded before all other libraries (LD_PRELOAD), this takes malloc(3)'s place, for the start of the
  * program and for good: it becomes part of the image. Nothing is moved; the program starts again.
  * The first time each block gets a number, the frozen result is watched (watch.py), and heap.py plans
- * where a block goes that a request touches. The next time such a block gets its place in
- * `planned`. All others are the ordinary allocator's. If the program does not do the same twice, some
- * blocks lie elsewhere, and nothing else is different.
+ * where each block goes that there is at the freeze point. The next time it gets its place in
+ * `planned`. What is freed before is the ordinary allocator's. If the program does not do the same
+ * twice, some blocks lie elsewhere, and nothing else is different.
  *
- *     memory:  planned, written | planned, read | young
+ *     memory:  planned: not touched, written, read | lists | the plan, then zeros | young
  *
  * After the thaw, a block of the image that is freed is left as it is. New blocks come from `young`,
  * whose pages are zeros until then, and are used again from lists by size; when it is full, they
  * are the ordinary allocator's.
  *
- * PLAN names a file that defines PLANNED (bytes), plan and plan_start; without it, RECORDS (a power
- * of 2) is how many blocks of the first start are kept account of.
+ * PLAN is defined where there are the files plan.h, which defines PLANNED (bytes) and PLACES (how
+ * many), places.h and starts.h; without it, RECORDS (a power of 2) is how many blocks of the first
+ * start are kept account of.
  */
 
 #define _GNU_SOURCE
@@ -32,14 +33,14 @@
 #define PUBLIC __attribute__((visibility("default")))
 #define PAGE 4096
 #define GRANULE 16              /* blocks are aligned to it, as malloc(3)'s and Python's are */
-#define CLASSES 4096            /* of sizes, in granules: 0 has all larger ones */
+#define CLASSES 65536           /* of sizes, in granules: 0 has all larger ones */
 /* What other allocators pass on to malloc(3), where it is counted (SMALL_REQUEST_THRESHOLD in
  * CPython's obmalloc.c). */
 #define SMALL 512
 
 /* A block has the number of others before it with the same context: what was allocated last, by
  * size. If a start has a block more or less, no others are taken for each other but those nearby. */
-#define CLASS_BITS 12           /* of 64: the context is of five blocks */
+#define CLASS_BITS 12           /* of 64: the context is of some five blocks */
 #define CONTEXT_BITS 14
 #define CONTEXTS (1 << CONTEXT_BITS)
 
@@ -50,11 +51,10 @@ struct place {
 };
 
 #ifdef PLAN
-#include PLAN
+#include "plan.h"
 #else
 #define PLANNED PAGE
-static const struct place plan[1];
-static const uint32_t plan_start[CONTEXTS + 1];
+#define PLACES 1
 #endif
 
 /* The size of new blocks' memory: as large a run of zeros as is not in the file (segments.py). */
@@ -68,25 +68,47 @@ struct block {
     struct block *next;
 };
 
+/* By context, and then by ordinal. */
+struct plan {
+    struct place places[PLACES];
+    uint32_t starts[CONTEXTS + 1];      /* of each context, in `places` */
+} __attribute__((aligned(PAGE)));
+
 static struct {
     char planned[PLANNED];
     struct {
         struct block *free[LISTS];
         uint32_t used;          /* granules */
         uint8_t list[YOUNG_GRANULES];   /* of the block that begins there; FREE if it is free */
-        char blocks[YOUNG_GRANULES][GRANULE] __attribute__((aligned(PAGE)));
     } young __attribute__((aligned(PAGE)));
-} memory __attribute__((aligned(PAGE)));
+    /* Next to each other, they are one run of zeros in the image. */
+    struct plan plan;
+    char blocks[YOUNG_GRANULES][GRANULE] __attribute__((aligned(PAGE)));        /* young ones */
+} memory __attribute__((aligned(PAGE)))
+#ifdef PLAN
+= {
+    .plan.places = {
+#include "places.h"
+    },
+    .plan.starts = {
+#include "starts.h"
+    },
+}
+#endif
+;
 
 #define FREE 0x80
 
-static uint16_t planned_class[PLANNED / GRANULE];       /* of the block that begins there */
+/* A bit for each granule of `planned`: whether a block ends there. */
+static uint64_t planned_ends[PLANNED / GRANULE / 64 + 1];
 
-/* Set by the freezer, in the image alone. */
-PUBLIC uint32_t image_heap_is_frozen;
+/* In the image alone. */
+uint32_t image_heap_is_frozen;
 
-/* For the freezer: where planned blocks are. */
+/* For the freezer: where planned blocks are, and what nobody needs any more in the image. */
 PUBLIC char *const image_heap_planned = memory.planned;
+PUBLIC struct plan *const image_heap_plan = &memory.plan;
+PUBLIC const uint64_t image_heap_plan_size = sizeof memory.plan;
 
 /* What is underneath: malloc(3), or what else has blocks, in the form of CPython's PyMemAllocatorEx. */
 struct allocator {
@@ -180,21 +202,23 @@ static uint64_t mixed(uint64_t number)
 static void *count(size_t size, struct record *record)
 {
     size_t number = granules(size);
+    const struct plan *plan = &memory.plan;
     const struct place *place;
-    uint32_t next;
+    uint32_t next, end;
 
     record->class = number < CLASSES ? number : 0;
     last_classes = last_classes << CLASS_BITS ^ record->class;
     record->context = mixed(last_classes) >> (64 - CONTEXT_BITS);
     record->ordinal = counts()->counted[record->context]++;
-    next = plan_start[record->context] + counts()->placed[record->context];
-    place = &plan[next];
-    if (next == plan_start[record->context + 1] || place->ordinal != record->ordinal)
+    next = plan->starts[record->context] + counts()->placed[record->context];
+    place = &plan->places[next];
+    if (next == plan->starts[record->context + 1] || place->ordinal != record->ordinal)
         return NULL;
     counts()->placed[record->context]++;
     if (place->class != record->class)
         return NULL;
-    planned_class[place->offset / GRANULE] = place->class;
+    end = place->offset / GRANULE + place->class - 1;
+    planned_ends[end / 64] |= 1ul << end % 64;
     return memory.planned + place->offset;
 }
 
@@ -283,12 +307,12 @@ static int is_planned(const void *block)
 
 static int is_young(const void *block)
 {
-    return is_in(block, memory.young.blocks, sizeof memory.young.blocks);
+    return is_in(block, memory.blocks, sizeof memory.blocks);
 }
 
 static size_t young_index(const void *block)
 {
-    return ((uintptr_t)block - (uintptr_t)memory.young.blocks) / GRANULE;
+    return ((uintptr_t)block - (uintptr_t)memory.blocks) / GRANULE;
 }
 
 static uint32_t list_for(size_t number)
@@ -315,7 +339,7 @@ static void *take_young(size_t size)
         memory.young.free[list] = block->next;
         memory.young.list[young_index(block)] = list;
     } else if ((length = listed_granules(list)) <= YOUNG_GRANULES - memory.young.used) {
-        block = (struct block *)memory.young.blocks[memory.young.used];
+        block = (struct block *)memory.blocks[memory.young.used];
         memory.young.list[memory.young.used] = list;
         memory.young.used += length;
     }
@@ -338,16 +362,26 @@ static void give_young(struct block *block)
     leave();
 }
 
+static size_t planned_granules(const void *block)
+{
+    size_t start = ((uintptr_t)block - (uintptr_t)memory.planned) / GRANULE, end = start;
+
+    while (!(planned_ends[end / 64] >> end % 64 & 1))
+        end++;
+    return end + 1 - start;
+}
+
 static size_t own_size(const void *block)
 {
-    if (is_young(block))
-        return listed_granules(memory.young.list[young_index(block)]) * GRANULE;
-    return planned_class[((uintptr_t)block - (uintptr_t)memory.planned) / GRANULE] * GRANULE;
+    size_t number = is_young(block) ? listed_granules(memory.young.list[young_index(block)])
+        : planned_granules(block);
+
+    return number * GRANULE;
 }
 
 static int is_own(const void *block)
 {
-    return is_in(block, &memory, sizeof memory);
+    return is_young(block) || is_planned(block);
 }
 
 /* --- The functions of an allocator that is over another. --- */
@@ -514,6 +548,13 @@ PUBLIC void *realloc(void *block, size_t size)
         return NULL;
     }
     return heap_realloc(&libc, block, size);
+}
+
+/* The freezer has a program call this at its freeze point. */
+PUBLIC void image_heap_seal(void)
+{
+    image_heap_is_frozen = 1;
+    malloc_trim(0);             /* what is free is zeros, and need not be in the image */
 }
 
 static size_t (*libc_usable_size)(void *);

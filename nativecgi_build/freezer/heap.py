@@ -3,7 +3,7 @@
 import struct
 from bisect import bisect_left
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from itertools import accumulate
 from pathlib import Path
 
@@ -12,9 +12,9 @@ from msgspec import Struct
 from nativecgi_build.freezer import cc, linux, procfs, ptrace, symbols
 from nativecgi_build.freezer.chance import Chance
 from nativecgi_build.freezer.linux import PAGE
-from nativecgi_build.freezer.snapshot import Region
+from nativecgi_build.freezer.snapshot import Area, Region
 from nativecgi_build.freezer.tracee import SYSCALL_INSTRUCTION, Tracee
-from nativecgi_build.freezer.watch import Area, Touched
+from nativecgi_build.freezer.watch import Touched
 
 _SOURCES = [Path(__file__).with_name(name) for name in ("heap.c", "again.c")]
 _CHANCE = 16 * 1024  # bytes that a program may draw on its way and has again at each start
@@ -23,8 +23,9 @@ _GRANULE, _CONTEXTS = 16, 2**14
 _RECORD = struct.Struct("<QHHI")  # address, context, class, ordinal
 _COUNTERS_SIZE = 2 * 4 * _CONTEXTS  # before the records
 _RECORDS = 2**21  # places for them: of blocks that there are at a time
-_IS_FROZEN, _START = "image_heap_is_frozen", "image_heap_planned"
+_SEAL, _START = "image_heap_seal", "image_heap_planned"
 _COUNTS, _COUNTS_SIZE = "image_heap_counts", "image_heap_counts_size"
+_PLAN, _PLAN_SIZE = "image_heap_plan", "image_heap_plan_size"
 _MOST_APART = 2**14  # blocks: of 64 MiB
 
 
@@ -69,14 +70,14 @@ class Library(Struct, frozen=True):
 
     def planned(self, plan: Plan) -> Path:
         """Compile it for a start with blocks where they are planned."""
-        file = self.folder.absolute() / "plan.h"
-        file.write_text(_definitions(plan))
-        return self._compiled(f'-DPLAN="{file}"')
+        for name, text in _definitions(plan).items():
+            self.folder.joinpath(name).write_text(text)
+        return self._compiled("-DPLAN", f"-I{self.folder.absolute()}")
 
-    def _compiled(self, option: str) -> Path:
+    def _compiled(self, *options: str) -> Path:
         file = self.folder.absolute() / "chance.h"
         file.write_text(f"#define CHANCE_BYTES {', '.join(map(str, self.chance))}\n")
-        options = (*cc.LIBRARY, option, f'-DCHANCE="{file}"')
+        options = (*cc.LIBRARY, *options, f'-DCHANCE="{file}"')
         return cc.compiled(_SOURCES, self.folder / "heap.so", *options)
 
 
@@ -87,14 +88,15 @@ def library(folder: Path, chance: Chance) -> Library:
 
 def seal(tracee: Tracee) -> Sealed:
     """Have what the program allocates from now on be new, and see what it has allocated."""
-    names = (_IS_FROZEN, _START, _COUNTS, _COUNTS_SIZE)
+    names = (_SEAL, _START, _COUNTS, _COUNTS_SIZE, _PLAN, _PLAN_SIZE)
     found = symbols.addresses(tracee.pid, procfs.mappings(tracee.pid), names)
     if not {*names} <= found.keys():
         return Sealed()  # where the library lies, nothing may be executed
-    tracee.write(found[_IS_FROZEN], (1).to_bytes(4, "little"))
-    start, counts, size = (
-        tracee.read_integer(found[name]) for name in (_START, _COUNTS, _COUNTS_SIZE)
+    tracee.call_function(found[_SEAL], tracee.scratch())
+    start, counts, size, plan, plan_size = (
+        tracee.read_integer(found[name]) for name in names if name != _SEAL
     )
+    tracee.write(plan, bytes(plan_size))
     if not counts:
         return Sealed((), start)  # nothing has been allocated
     records = tracee.read(counts + _COUNTERS_SIZE, size - _COUNTERS_SIZE)
@@ -115,52 +117,87 @@ def areas(blocks: Sequence[Block], memory: Iterable[Region]) -> list[Area]:
     ]
 
 
-def apart(blocks: Sequence[Block], touched: Touched) -> Plan:
-    """A page for each block that is on a page that was touched: to see which block it was."""
+def on_pages(blocks: Sequence[Block], touched: Touched) -> list[Block]:
+    """The blocks that are on pages that were touched, those first that are on pages written to."""
     ordered = dict.fromkeys([*touched.written, *touched.read])
     starts = [block.address for block in blocks]
     found: dict[Block, None] = {}
     for page in ordered:
         first = max(bisect_left(starts, page) - 1, 0)
         for block in blocks[first : bisect_left(starts, page + PAGE)]:
-            if block.end > page and 0 < block.size <= PAGE:
+            if block.end > page and block.size:
                 found.setdefault(block)
-    return {block: index * PAGE for index, block in enumerate([*found][:_MOST_APART])}
+    return [*found]
 
 
-def together(plan: Plan, start: int, touched: Touched) -> Plan:
-    """What is written to, and then what is only read, each in the order of its first use.
+def apart(blocks: Iterable[Block]) -> Plan:
+    """A page for each block, if it is not larger: to see which block it is that is touched."""
+    small = [block for block in blocks if block.size <= PAGE]
+    return {block: index * PAGE for index, block in enumerate(small[:_MOST_APART])}
 
-    `plan` had a page for each, from `start` on, of which some were touched.
-    """
+
+def at_pages(plan: Plan, start: int, pages: Iterable[int]) -> list[Block]:
+    """The blocks that have these pages to themselves, in a plan that begins at `start`."""
     by_page = {start + offset: block for block, offset in plan.items()}
-    written = [by_page[page] for page in touched.written]
-    both = {*touched.written}
-    read = [by_page[page] for page in touched.read if page not in both]
-    offsets = dict(zip(written, accumulate(_sizes(written), initial=0), strict=False))
-    end = _whole_pages(sum(_sizes(written)))
-    return offsets | dict(zip(read, accumulate(_sizes(read), initial=end), strict=False))
+    return [by_page[page] for page in pages]
 
 
-def _sizes(blocks: Iterable[Block]) -> Iterator[int]:
-    return (block.size for block in blocks)
+def together(
+    written: Sequence[Block],
+    read: Iterable[Block],
+    found: Iterable[Block],
+    blocks: Iterable[Block],
+) -> Plan:
+    """What is written to and then what is only read, each in the order of its first use, together.
+
+    Behind them are the large ones of what was `found` on pages that are touched, of which not all
+    may be; and before them all others of `blocks`.
+    """
+    hot = dict.fromkeys(written)
+    only_read = [block for block in read if block not in hot]
+    large = [block for block in found if block.size > PAGE]
+    hot |= dict.fromkeys([*only_read, *large])
+    cold = [block for block in blocks if block.size and block not in hot]
+    plan: dict[Block, int] = {}
+    for part in (cold, written, only_read, large):
+        plan |= _in_a_row(part, _whole_pages(_end(plan)))
+    return plan
+
+
+def cold_size(plan: Plan, touched: Iterable[Block]) -> int:
+    """How many bytes, in whole pages, are before all that is known to be touched."""
+    return min((plan[block] for block in touched), default=0)
+
+
+def page_count(blocks: Iterable[Block]) -> int:
+    """How many pages these take together."""
+    return _whole_pages(sum(block.size for block in blocks)) // PAGE
+
+
+def _in_a_row(blocks: Sequence[Block], start: int) -> dict[Block, int]:
+    offsets = accumulate((block.size for block in blocks), initial=start)
+    return dict(zip(blocks, offsets, strict=False))
+
+
+def _end(plan: Plan) -> int:
+    return max((offset + block.size for block, offset in plan.items()), default=0)
 
 
 def _whole_pages(size: int) -> int:
     return -(-size // PAGE) * PAGE
 
 
-def _definitions(plan: Plan) -> str:
-    """The plan in C: the places by context and then by ordinal, and where each context begins."""
+def _definitions(plan: Plan) -> dict[str, str]:
+    """The plan in C, by the names of files: the places by context and then by ordinal, and where
+    each context begins.
+    """
     by_context = sorted(plan, key=lambda block: (block.context, block.ordinal))
     counts = Counter(block.context for block in by_context)
     starts = [0, *accumulate(counts[context] for context in range(_CONTEXTS))]
-    places = [f"{{{it.ordinal}, {plan[it]}, {it.size_class}}}," for it in by_context]
-    size = _whole_pages(max((plan[it] + it.size for it in plan), default=PAGE))
-    return "\n".join(
-        (
-            f"#define PLANNED {size}",
-            *("static const struct place plan[] = {", *places, "{0, 0, 0}};"),
-            f"static const uint32_t plan_start[] = {{{', '.join(map(str, starts))}}};\n",
-        )
-    )
+    places = [f"{{{it.ordinal}, {plan[it]}, {it.size_class}}},\n" for it in by_context]
+    sizes = {"PLANNED": max(_whole_pages(_end(plan)), PAGE), "PLACES": len(places) + 1}
+    return {
+        "plan.h": "".join(f"#define {name} {value}\n" for name, value in sizes.items()),
+        "places.h": "".join(places),
+        "starts.h": ",\n".join(map(str, starts)),
+    }

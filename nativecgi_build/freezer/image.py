@@ -10,22 +10,30 @@ import tempfile
 from collections.abc import Iterator, Sequence
 from itertools import pairwise
 from pathlib import Path
+from typing import BinaryIO
 
 from nativecgi_build.freezer import elf, thaw
 from nativecgi_build.freezer.elf import Segment
 from nativecgi_build.freezer.errors import CannotFreeze
 from nativecgi_build.freezer.linux import HUGE_PAGE, PAGE
-from nativecgi_build.freezer.segments import common_permissions, grouped, merged, split
-from nativecgi_build.freezer.snapshot import Region, Snapshot, Touch
+from nativecgi_build.freezer.segments import common_permissions, grouped, merged, runs, split
+from nativecgi_build.freezer.snapshot import Area, Region, Snapshot, Touch
 
 _MODE = 0o777  # but for what the umask takes
 _STUB_ALIGNMENT = 16
 
 
-def write(path: Path, snapshot: Snapshot, stub_address: int, touches: Sequence[Touch] = ()) -> None:
+def write(
+    path: Path,
+    snapshot: Snapshot,
+    stub_address: int,
+    touches: Sequence[Touch] = (),
+    cold: Area = (0, 0),
+) -> None:
     """Write the image of `snapshot` to `path`, which is replaced at once or not at all.
 
     `touches` are pages that a process is known to touch: the stub does it first, in this order.
+    Of what is `cold`, from one address to another, a process touches next to nothing.
     """
     regions = []
     reservations = list(snapshot.reservations)
@@ -44,9 +52,10 @@ def write(path: Path, snapshot: Snapshot, stub_address: int, touches: Sequence[T
     calls = [
         # Before there are zeros between them, which the kernel would otherwise make in huge pages.
         *(
-            thaw.huge_page_call(area[0][0].address, _size(area))
+            thaw.huge_page_call(start, end - start)
             for area in areas
             if _is_large(area)
+            for start, end in _without(cold, (area[0][0].address, area[-1][-1].end))
         ),
         *map(thaw.mapping_call, reservations),
         *(
@@ -82,6 +91,13 @@ def _areas(groups: list[list[Region]]) -> Iterator[list[list[Region]]]:
         area.append(group)
     if area:
         yield area
+
+
+def _without(cold: Area, area: Area) -> Iterator[Area]:
+    """The parts of an area that are not cold: of that, a huge page is not read for each touch."""
+    for start, end in ((area[0], min(area[1], cold[0])), (max(area[0], cold[1]), area[1])):
+        if start < end:
+            yield start, end
 
 
 def _size(area: list[list[Region]]) -> int:
@@ -136,10 +152,13 @@ def _replace(path: Path, head: bytes, parts: list[tuple[Segment, list[Region]]])
         with os.fdopen(handle, "wb") as file:
             file.write(head)
             for segment, group in parts:
-                file.seek(segment.offset)
-                file.writelines(region.data for region in group)
+                offset = segment.offset
+                for region in group:
+                    _write(file, offset, region.data)
+                    offset += len(region.data)
             # The kernel reads no page in a huge one that reaches beyond the end.
-            file.truncate(_aligned(file.tell(), HUGE_PAGE))
+            end = max((segment.offset + segment.size for segment, _group in parts), default=0)
+            file.truncate(_aligned(max(end, len(head)), HUGE_PAGE))
             file.flush()
             # The page cache holds in small pieces what it was written in. It is made to forget
             # the file, for the first start to read back in huge pages.
@@ -150,6 +169,13 @@ def _replace(path: Path, head: bytes, parts: list[tuple[Segment, list[Region]]])
     except BaseException:
         os.unlink(name)
         raise
+
+
+def _write(file: BinaryIO, offset: int, data: bytes) -> None:
+    """Write data without its pages of zeros: as holes they take no room, and no time to be read."""
+    for start, end in runs(data, are_zero=False):
+        file.seek(offset + start)
+        file.write(memoryview(data)[start:end])
 
 
 def _umask() -> int:

@@ -68,10 +68,12 @@ MREMAP_MAYMOVE = 1
 MREMAP_FIXED = 2
 
 MAP_PRIVATE = 0x02
+MAP_FIXED = 0x10
 MAP_ANONYMOUS = 0x20
 MAP_NORESERVE = 0x4000
 MAP_STACK = 0x20000
 MAP_FIXED_NOREPLACE = 0x100000
-# Memory of zeros at an address that must be free; for these mmap(2) takes no file.
+# Memory of zeros at an address, which for the second must be free; for these mmap(2) takes no file.
+ZEROS = MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE | MAP_FIXED
 PRIVATE_ANONYMOUS = MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE | MAP_FIXED_NOREPLACE
 NO_FILE = 2**64 - 1

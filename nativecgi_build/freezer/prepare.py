@@ -10,7 +10,6 @@ from msgspec import Struct
 
 from nativecgi_build.freezer import linux, procfs, ptrace, stack
 from nativecgi_build.freezer.attributes import attributes
-from nativecgi_build.freezer.chance import Chance
 from nativecgi_build.freezer.errors import Unsupported
 from nativecgi_build.freezer.linux import PAGE
 from nativecgi_build.freezer.tracee import SYSCALL_INSTRUCTION, Tracee
@@ -19,16 +18,10 @@ STACK_SIZE = 8 * 1024 * 1024  # Linux's usual RLIMIT_STACK
 # As much as the kernel keeps free below a stack (stack_guard_gap, mm/mmap.c).
 _GUARD_SIZE = 1024 * 1024
 
-# The stack's address is drawn from 2^28 pages (1 TiB) above this, as many as the kernel draws
-# a library's from. The range is far from where the kernel puts anything: programs begin at
-# 0x400000 or 0x555555554000, mappings of a traced program end at 0x155555556000 or begin at
-# 0x2aaaaaaaa000, all else is near the top.
-_STACK_AREA = 0x1000_0000_0000
-_STACK_AREA_PAGES = 2**28
-
-
 # The thaw stub goes above the stack, at this distance.
 _STUB_GAP = 1024 * 1024
+# How much memory the stack takes.
+NEEDED = _GUARD_SIZE + STACK_SIZE
 
 
 class Prepared(Struct, frozen=True):
@@ -41,19 +34,22 @@ class Prepared(Struct, frozen=True):
     attributes: dict[str, str]  # what the kernel keeps of it (attributes.py)
 
 
-def prepare(tracee: Tracee, chance: Chance) -> Prepared:
-    """Move the stack of a program that is stopped before its first instruction."""
+def prepare(tracee: Tracee, area: int) -> Prepared:
+    """Move the stack of a program that is stopped before its first instruction.
+
+    `area` is where there are NEEDED bytes for that.
+    """
     registers = ptrace.get_registers(tracee.pid)
     mappings = {mapping.path: mapping for mapping in procfs.mappings(tracee.pid)}
     if "[stack]" not in mappings or "[vdso]" not in mappings:
         raise Unsupported("this kernel names no [stack] and [vdso] in /proc/PID/maps")
     block = tracee.read(registers.rsp, mappings["[stack]"].end - registers.rsp)
 
-    start = _STACK_AREA + chance.below(_STACK_AREA_PAGES) * PAGE
+    start = area + _GUARD_SIZE
     end = start + STACK_SIZE
     instruction = syscall_instruction(tracee, mappings["[vdso]"])
     for address, size, protection in (
-        (start - _GUARD_SIZE, _GUARD_SIZE, linux.PROT_NONE),
+        (area, _GUARD_SIZE, linux.PROT_NONE),
         (start, STACK_SIZE, linux.PROT_READ | linux.PROT_WRITE),
     ):
         tracee.call(

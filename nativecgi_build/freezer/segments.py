@@ -39,7 +39,7 @@ def split(region: Region) -> tuple[list[Region], list[Reservation]]:
     if "x" in region.permissions:
         return [region], []
     kept, zeros, start = [], [], 0
-    for first, end in _zero_runs(region.data):
+    for first, end in runs(region.data, are_zero=True):
         if end - first >= ZERO_RUN:
             if first > start:
                 kept.append(_part(region, start, first))
@@ -76,11 +76,11 @@ def common_permissions(group: list[Region]) -> str:
     return "r-x" if any("x" in region.permissions for region in group) else "r--"
 
 
-def _zero_runs(data: bytes) -> Iterator[tuple[int, int]]:
-    """The offsets at which runs of whole pages of zeros start and end."""
+def runs(data: bytes, *, are_zero: bool) -> Iterator[tuple[int, int]]:
+    """The offsets at which runs of whole pages that are zeros, or not, start and end."""
     pages = groupby(range(0, len(data), PAGE), lambda page: data[page : page + PAGE] == _ZERO_PAGE)
     for is_zero, run in pages:
-        if is_zero:
+        if is_zero == are_zero:
             offsets = list(run)
             yield offsets[0], offsets[-1] + PAGE
 

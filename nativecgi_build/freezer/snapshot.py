@@ -2,6 +2,8 @@
 
 from msgspec import Struct
 
+Area = tuple[int, int]  # where it starts and ends, on whole pages
+
 
 class Region(Struct, frozen=True):
     """Memory that the image restores, whole pages of it."""

@@ -55,12 +55,17 @@ def assemble() -> Stub:
 
 
 def mapping_call(reservation: Reservation) -> SystemCall:
-    """The mmap(2) that makes a reservation, at its address or not at all."""
+    """The mmap(2) that makes a reservation.
+
+    Nothing else can be at its address, which is between those of the image, in a process that has
+    just begun. QEMU's user mode takes all from the lowest to the highest, so it must not be asked
+    for what is free (MAP_FIXED_NOREPLACE).
+    """
     address, size = reservation.address, reservation.size
     protection = _protection(reservation.permissions)
     return SystemCall(
         linux.SYS_MMAP,
-        (address, size, protection, linux.PRIVATE_ANONYMOUS, linux.NO_FILE, 0),
+        (address, size, protection, linux.ZEROS, linux.NO_FILE, 0),
         expected=address,
     )
 

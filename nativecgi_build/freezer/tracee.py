@@ -25,6 +25,10 @@ from nativecgi_build.freezer.errors import CannotFreeze, Unsupported
 # Selector of 64-bit user code (__USER_CS, arch/x86/include/asm/segment.h).
 USER_CODE_SEGMENT = 0x33
 SYSCALL_INSTRUCTION = b"\x0f\x05"
+# A leaf function may use this much below the stack pointer (System V ABI, AMD64, 3.2.2).
+RED_ZONE = 128
+# Memory for system calls that return structures, below the red zone.
+_SCRATCH = 4096
 _NOWHERE = 0  # an address that no program may map (vm.mmap_min_addr)
 # The signals by which an instruction fails.
 _FAULTS = (signal.SIGILL, signal.SIGBUS, signal.SIGFPE, signal.SIGSEGV)
@@ -34,6 +38,8 @@ FUNCTION_SECONDS = 10.0
 # From here on a descriptor is looked for that a program is unlikely to use.
 _PRELOADED = 200
 
+# How much there may be in a pipe that nobody reads yet, at least (pipe(7)).
+_PIPE_SIZE = 64 * 1024
 # How much of the program's output is kept to be shown when it fails.
 OUTPUT_LIMIT = 64 * 1024
 # How often a running program is looked at: short beside its start, long beside one look.
@@ -83,6 +89,10 @@ class Tracee:
         """Write memory."""
         with open(f"/proc/{self.pid}/mem", "r+b", buffering=0) as memory:
             os.pwrite(memory.fileno(), data, address)
+
+    def scratch(self) -> int:
+        """A page of the stopped process's stack that is free, as is what is below it."""
+        return ptrace.get_registers(self.pid).rsp - RED_ZONE - _SCRATCH
 
     def call(self, instruction: int, number: int, *arguments: int) -> int:
         """Make the stopped process run one system call and put its registers back.
@@ -270,6 +280,7 @@ def started(
     name: str | None = None,
     answers: Answers | None = None,
     preload: Path | None = None,
+    input: bytes = b"",
 ) -> Iterator[Tracee]:
     """Start `command` traced, stopped before its first instruction; end it on leaving.
 
@@ -278,9 +289,10 @@ def started(
     kernel puts it. `preload` is a library to be loaded before all others, which has to close the
     descriptor by which the program knows it: its path is nowhere in memory.
 
-    Its three standard streams are pipes, as under a web server, its signal state is a fresh
-    program's, and its session is its own, so that what it starts ends with it. A daemon, which
-    leaves both its parent and its session, becomes a child of the freezer, and ends as well.
+    Its three standard streams are pipes, as under a web server; the first has `input`. Its signal
+    state is a fresh program's, and its session is its own, so that what it starts ends with it. A
+    daemon, which leaves both its parent and its session, becomes a child of the freezer, and ends
+    as well.
     """
     program = shutil.which(command[0])
     if program is None:
@@ -290,6 +302,7 @@ def started(
         process = _start(program, arguments, environment, folder, answers, descriptors)
         try:
             assert process.stdin is not None
+            process.stdin.write(input[:_PIPE_SIZE])
             process.stdin.close()
             status = os.waitpid(process.pid, 0)[1]
             if not os.WIFSTOPPED(status):

@@ -16,6 +16,7 @@ from msgspec import Struct
 
 from nativecgi_build.freezer import linux, procfs, ptrace
 from nativecgi_build.freezer.linux import PAGE
+from nativecgi_build.freezer.snapshot import Area
 from nativecgi_build.freezer.tracee import (
     ANSWER_SECONDS,
     SYSCALL_INSTRUCTION,
@@ -27,7 +28,12 @@ _ARGUMENTS = ("rdi", "rsi", "rdx", "r10", "r8", "r9")
 _NO_CALL = 2**64 - 1  # in place of the number of a system call
 _READ_WRITE = linux.PROT_READ | linux.PROT_WRITE
 
-Area = tuple[int, int]  # where it starts and ends, on whole pages
+
+class Trial(Struct, frozen=True):
+    """What a process of an image is given: its environment, and what there is on standard input."""
+
+    environment: Mapping[str, str]
+    input: bytes = b""  # up to what a pipe holds
 
 
 class Touched(Struct, frozen=True):
@@ -37,16 +43,14 @@ class Touched(Struct, frozen=True):
     written: list[int]
 
 
-def watched(
-    image: Path, environment: Mapping[str, str], seconds: float, areas: Sequence[Area]
-) -> Touched:
-    """Run `image` with `environment` in an empty folder, for up to `seconds`.
+def watched(image: Path, trial: Trial, seconds: float, areas: Sequence[Area]) -> Touched:
+    """Run `image` in an empty folder, for up to `seconds`.
 
     What it touches of the writable `areas` is returned, until it ends in whatever way.
     """
     with (
         tempfile.TemporaryDirectory(prefix="freezer-") as folder,
-        started([str(image.absolute())], environment, folder) as tracee,
+        started([str(image.absolute())], trial.environment, folder, input=trial.input) as tracee,
     ):
         events = ptrace.O_TRACEEXEC | ptrace.O_TRACEEXIT | ptrace.O_TRACESYSGOOD
         ptrace.set_options(tracee.pid, ptrace.O_EXITKILL | events)

@@ -68,7 +68,8 @@ def test_a_program_that_does_not_do_the_same_twice_is_frozen_all_the_same(
 def test_more_environments_are_seen_to(
     compiled: Callable[..., Path], frozen: Callable[..., Path]
 ) -> None:
-    image = frozen(compiled("heap.c"), options=("--trial=PROBE=none", '--also={"PROBE": "write"}'))
+    also = '--also={"environment": {"PROBE": "write"}}'
+    image = frozen(compiled("heap.c"), options=("--trial=PROBE=none", also))
     assert is_together(blocks_of(image)["written"])
 
 
@@ -124,57 +125,75 @@ A = Block(address=0x1000, context=3, size_class=2, ordinal=7)
 B = Block(address=0x1020, context=9, size_class=1, ordinal=0)
 C = Block(address=0x2000, context=3, size_class=3, ordinal=1)
 BLOCKS = [A, B, C]
+LARGE = Block(address=0x8000, context=0, size_class=PAGE // 16 + 1, ordinal=0)
 START = 0x70000
 
 
-def test_each_block_on_a_touched_page_gets_a_page() -> None:
-    assert heap.apart(BLOCKS, Touched(read=[0x1000], written=[])) == {A: 0, B: PAGE}
+def test_the_blocks_on_a_page_that_was_touched() -> None:
+    assert heap.on_pages(BLOCKS, Touched(read=[0x1000], written=[])) == [A, B]
 
 
 def test_those_on_pages_that_are_written_to_come_first() -> None:
-    plan = heap.apart(BLOCKS, Touched(read=[0x1000, 0x2000], written=[0x2000]))
-    assert plan == {C: 0, A: PAGE, B: 2 * PAGE}
+    assert heap.on_pages(BLOCKS, Touched(read=[0x1000, 0x2000], written=[0x2000])) == [C, A, B]
 
 
 def test_a_block_on_two_pages_is_on_each_of_them() -> None:
     block = Block(address=0x2FF0, context=0, size_class=2, ordinal=0)
     for page in (0x2000, 0x3000):
-        assert block in heap.apart([*BLOCKS, block], Touched(read=[page], written=[]))
+        assert block in heap.on_pages([*BLOCKS, block], Touched(read=[page], written=[]))
 
 
-def test_a_large_block_stays_where_it_is() -> None:
-    blocks = [Block(0x8000, context=0, size_class=PAGE // 16 + 1, ordinal=0)]
-    blocks += [Block(0x20000, context=0, size_class=0, ordinal=0)]
-    assert heap.apart(blocks, Touched(read=[0x8000, 0x20000], written=[0x8000])) == {}
+def test_each_block_gets_a_page() -> None:
+    assert heap.apart([B, A]) == {B: 0, A: PAGE}
+
+
+def test_a_block_that_is_larger_than_a_page_does_not() -> None:
+    assert heap.apart([LARGE, A]) == {A: 0}
+
+
+def test_which_block_it_is_that_is_touched() -> None:
+    plan = {A: 0, B: PAGE, C: 2 * PAGE}
+    assert heap.at_pages(plan, START, [START + 2 * PAGE, START]) == [C, A]
 
 
 def test_what_is_written_to_comes_first_and_what_is_read_on_pages_of_its_own() -> None:
-    touched = Touched(read=[START + 2 * PAGE, START, START + PAGE], written=[START + PAGE])
-    plan = heap.together({A: 0, B: PAGE, C: 2 * PAGE}, START, touched)
-    assert plan == {B: 0, C: PAGE, A: PAGE + 48}
+    assert heap.together([B], [C, A, B], [], []) == {B: 0, C: PAGE, A: PAGE + 48}
 
 
 def test_blocks_are_in_the_order_of_their_first_use() -> None:
-    touched = Touched(read=[START, START + PAGE], written=[START + PAGE, START])
-    assert heap.together({A: 0, B: PAGE}, START, touched) == {B: 0, A: 16}
+    assert heap.together([B, A], [A, B], [], []) == {B: 0, A: 16}
 
 
-def test_a_block_that_is_not_touched_has_no_place() -> None:
-    assert heap.together({A: 0, B: PAGE}, START, Touched(read=[START + PAGE], written=[])) == {B: 0}
+def test_large_blocks_on_pages_that_were_touched_come_last() -> None:
+    assert heap.together([], [A], [A, LARGE], [LARGE]) == {A: 0, LARGE: PAGE}
 
 
-@given(st.lists(st.integers(1, 256), max_size=60), st.data())
+def test_a_block_that_is_not_touched_comes_before_all_others() -> None:
+    assert heap.together([], [B], [], BLOCKS) == {A: 0, C: 32, B: PAGE}
+
+
+def test_a_block_whose_size_is_not_known_stays_where_it_is() -> None:
+    block = Block(0x20000, context=0, size_class=0, ordinal=0)
+    assert heap.on_pages([block], Touched(read=[0x20000], written=[])) == []
+    assert heap.together([], [], [], [block]) == {}
+
+
+@given(st.lists(st.integers(1, 600), max_size=60), st.data())
 def test_planned_blocks_do_not_overlap(sizes: list[int], data: st.DataObject) -> None:
-    apart = {Block(0, 0, size, index): index * PAGE for index, size in enumerate(sizes)}
-    pages = st.lists(st.sampled_from([START + offset for offset in apart.values()]), unique=True)
-    read = data.draw(pages) if sizes else []
-    written = [page for page in read if data.draw(st.booleans())]
-    plan = heap.together(apart, START, Touched(read, written))
+    blocks = [Block(0, 0, size, index) for index, size in enumerate(sizes)]
+    small = [block for block in blocks if block.size <= PAGE]
+    read = data.draw(st.lists(st.sampled_from(small), unique=True)) if small else []
+    written = [block for block in read if data.draw(st.booleans())]
+    plan = heap.together(written, read, blocks[::2], blocks)
     end = 0
     for block, offset in plan.items():
         assert (offset >= end, offset % 16) == (True, 0)
         end = offset + block.size
-    assert len(plan) == len(read)
+    assert plan.keys() == {*blocks}
+
+
+def test_how_many_pages_blocks_take_together() -> None:
+    assert (heap.page_count([]), heap.page_count([A, LARGE])) == (0, 2)
 
 
 def test_only_memory_that_has_blocks_is_watched() -> None:

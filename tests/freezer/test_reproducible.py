@@ -163,7 +163,6 @@ def test_another_seed_gives_other_addresses(
 ) -> None:
     one = addresses(image_of(compiled("hello.c"), options=SEED))
     other = addresses(image_of(compiled("hello.c"), options=("--reproducible", "another")))
-    assert len(one) == len(other)
     assert not set(one) & set(other)
 
 
@@ -190,7 +189,6 @@ def test_without_a_seed_each_build_has_its_own_addresses(
     image_of: Callable[..., Path], compiled: Callable[..., Path]
 ) -> None:
     one, other = (addresses(image_of(compiled("hello.c"))) for _time in range(2))
-    assert len(one) == len(other)
     assert not set(one) & set(other)
 
 

@@ -10,7 +10,7 @@ from elftools.elf.sections import SymbolTableSection
 
 from nativecgi_build.freezer import procfs
 from nativecgi_build.freezer.linux import PAGE
-from nativecgi_build.freezer.watch import Touched, merged, watched
+from nativecgi_build.freezer.watch import Touched, Trial, merged, watched
 
 SECONDS = 30
 PAGES = 8
@@ -32,10 +32,10 @@ def see(
     start = symbols["pages"]
     told = tmp_path_factory.mktemp("told") / "told"
 
-    def watch(probe: str, seconds: float = SECONDS) -> Touched:
+    def watch(probe: str, seconds: float = SECONDS, input: bytes = b"") -> Touched:
         told.write_text("")
         environment = {"PROBE": probe, "TOLD": str(told)}
-        seen = watched(image, environment, seconds, [(start, start + PAGES * PAGE)])
+        seen = watched(image, Trial(environment, input), seconds, [(start, start + PAGES * PAGE)])
         if probe != "hang":
             assert told.read_text() == "well"
         return Touched(
@@ -59,6 +59,10 @@ def test_an_operand_on_two_pages_is_on_both(see: Callable[..., Touched]) -> None
 
 def test_the_kernel_gets_what_a_system_call_is_given(see: Callable[..., Touched]) -> None:
     assert see("read") == Touched(read=[1], written=[1])
+
+
+def test_it_reads_what_it_is_given(see: Callable[..., Touched]) -> None:
+    assert see("input", input=b"hello") == Touched(read=[5], written=[5])
 
 
 def test_a_call_for_which_a_structure_points_to_pages_succeeds(see: Callable[..., Touched]) -> None:

@@ -158,3 +158,15 @@ def test_a_request_with_a_field_proxy_is_one_without_it() -> None:
 
     prepare(handle, [Request({"HTTP_PROXY": "http://192.0.2.1"})])()
     assert seen == [None, None]
+
+
+def test_all_other_requests_of_a_warm_up_are_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(rehearsal, "trial", {})
+    monkeypatch.setattr(rehearsal, "others", [])
+    post = {"REQUEST_METHOD": "POST", "CONTENT_TYPE": "text/plain"}
+    prepare(lambda _request: Response(), [Request(post, io.BytesIO(b"a")), "/first", "/second"])
+    assert rehearsal.trial["PATH_INFO"] == "/first"
+    first, second = rehearsal.others
+    assert first.environment["REQUEST_METHOD"] == "POST"
+    assert (first.environment["CONTENT_LENGTH"], first.input, second.input) == ("1", b"a", b"")
+    assert second.environment["PATH_INFO"] == "/second"
