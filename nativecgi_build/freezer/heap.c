@@ -99,6 +99,8 @@ static struct {
 
 #define FREE 0x80
 
+#define LARGEST_ERASED (64 * 1024)      /* of blocks that grow */
+
 /* A bit for each granule of `planned`: whether a block ends there. */
 static uint64_t planned_ends[PLANNED / GRANULE / 64 + 1];
 
@@ -439,19 +441,53 @@ static void *heap_calloc(void *context, size_t number, size_t size)
     return place ? place : noted(under->calloc(under->context, number, size), record);
 }
 
+static size_t (*libc_usable_size)(void *);
+
+/* What was in blocks that are free at the freeze point, such as paths, is not in the image. */
+static void erase(struct allocator *under, void *block)
+{
+    if (is_planned(block))
+        memset(block, 0, own_size(block));
+    else if (under == &libc && libc_usable_size)
+        memset(block, 0, libc_usable_size(block));
+}
+
 static void heap_free(void *context, void *block)
 {
     struct allocator *under = context;
 
     if (is_young(block)) {
         give_young(block);
-    } else if (block && !is_planned(block)) {
-        if (IS_RECORDING && !image_heap_is_frozen && enter()) {
+        return;
+    }
+    if (!block)
+        return;
+    if (!image_heap_is_frozen) {
+        erase(under, block);
+        if (IS_RECORDING && enter()) {
             forget(block);
             leave();
         }
+    }
+    if (!is_planned(block))
+        under->free(under->context, block);
+}
+
+/* Before the freeze point. A large block is not copied each time that it grows. */
+static void *reallocated(struct allocator *under, void *block, size_t size)
+{
+    size_t before = under == &libc && libc_usable_size ? libc_usable_size(block) : 0;
+    void *moved;
+
+    if (size <= before || !before || before > LARGEST_ERASED)
+        return under->realloc(under->context, block, size);
+    moved = under->malloc(under->context, size);
+    if (moved) {
+        memcpy(moved, block, before);
+        erase(under, block);
         under->free(under->context, block);
     }
+    return moved;
 }
 
 static void *heap_realloc(void *context, void *block, size_t size)
@@ -481,7 +517,7 @@ static void *heap_realloc(void *context, void *block, size_t size)
         leave();
     }
     /* What is underneath knows how much there is to copy. */
-    moved = under->realloc(under->context, block, size);
+    moved = reallocated(under, block, size);
     if (!place || !moved)
         return noted(moved, record);
     memcpy(place, moved, size);
@@ -556,8 +592,6 @@ PUBLIC void image_heap_seal(void)
     image_heap_is_frozen = 1;
     malloc_trim(0);             /* what is free is zeros, and need not be in the image */
 }
-
-static size_t (*libc_usable_size)(void *);
 
 PUBLIC size_t malloc_usable_size(void *block)
 {

@@ -1,7 +1,8 @@
 """A plugin of Nuitka's: installed packages stay bytecode, which takes it minutes less.
 
 Nuitka loads this file by its path. The packages are in the program all the same, and what importing
-them costs is gone when it is frozen.
+them costs is gone when it is frozen. So it is with nativecgi: in a process that has just begun,
+memory that is in no cache counts more than instructions, and bytecode is a sixth of it less.
 """
 
 import sys
@@ -11,15 +12,14 @@ from nuitka.utils.ModuleNames import ModuleName, trigger_names
 
 from nativecgi_build.nuitka_plugins.installed import installed, linked
 
-# What nativecgi runs in each request. An upload takes a tenth more instructions with multipart's
-# bytecode; msgspec is in C.
-COMPILED = {"nativecgi", "multipart"}
+# What is worth it: an upload takes a tenth more instructions with multipart's bytecode.
+COMPILED = {"multipart"}
 # What of nativecgi's own an app's environment has in a folder of links, which is no site-packages.
 LINKED = {"msgspec"}
-# Of nativecgi what runs at the build alone. Not those that ask whether they are compiled.
-AT_THE_BUILD = tuple(
-    f"nativecgi.frozen.{name}" for name in "immortal memory mersenne openings rehearsal".split()
-)
+# Of nativecgi what takes over the bytecode, and asks whether it is compiled; but for what does
+# neither.
+FROZEN = "nativecgi.frozen"
+NOT_COMPILED = tuple(f"{FROZEN}.{name}" for name in "immortal mersenne openings rehearsal".split())
 
 
 class KeepBytecode(NuitkaPluginBase):
@@ -29,8 +29,8 @@ class KeepBytecode(NuitkaPluginBase):
     plugin_desc = "Keep installed packages as bytecode."
 
     def __init__(self) -> None:
-        own = linked(sys.path) | COMPILED
-        self._bytecode = (*sorted((installed(sys.path) | LINKED) - own), *AT_THE_BUILD)
+        own = (linked(sys.path) | COMPILED) - {"nativecgi"}
+        self._bytecode = sorted((installed(sys.path) | LINKED | {"nativecgi"}) - own)
 
     def decideCompilation(self, module_name: ModuleName) -> str | None:  # noqa: N802
         """How a module is included; None leaves it to others."""
@@ -38,4 +38,6 @@ class KeepBytecode(NuitkaPluginBase):
         # bytecode, so in all programs with urllib.request but the first.
         if str(module_name).endswith(trigger_names):
             return "compiled"
+        if module_name.hasNamespace(FROZEN) and not module_name.hasOneOfNamespaces(NOT_COMPILED):
+            return None
         return "bytecode" if module_name.hasOneOfNamespaces(self._bytecode) else None

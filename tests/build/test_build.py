@@ -762,12 +762,13 @@ class Workshop:
         map: Path,
         native: bool = False,
         **_others: object,
-    ) -> None:
+    ) -> list[str]:
         self.steps.append("freeze natively" if native else "freeze")
         number = len([step for step in self.steps if step.startswith("freeze")])
         write(target, f"image {number}")
         write(debug, f"side file of image {number}")
         write(map, f"4096\t{self.library}\n")
+        return []
 
     def build(
         self,

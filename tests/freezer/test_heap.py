@@ -119,6 +119,10 @@ def test_a_program_that_is_not_frozen_works_with_it(
         subprocess.run([compiled("heap.c")], env=env, check=True, timeout=60)
 
 
+def test_what_was_in_a_block_that_is_free_is_not_in_the_image(image: Path) -> None:
+    assert b"TRACE." not in image.read_bytes()
+
+
 # The plan.
 
 A = Block(address=0x1000, context=3, size_class=2, ordinal=7)

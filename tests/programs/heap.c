@@ -154,10 +154,34 @@ static void in_threads(void)
         pthread_join(threads[index], NULL);
 }
 
+/* Blocks of all sizes that are free at the freeze point; one grows until it is moved. */
+static void leave_traces(void)
+{
+    static const size_t lengths[] = {40, 300, 2000, 70000, 3000000};
+    const char trace[] = {'A' + 19, 'R', 'A', 'C', 'E', '.'};    /* nowhere in the program */
+    char *traces[5], *grown = malloc(sizeof trace), *wall;
+
+    memcpy(grown, trace, sizeof trace);
+    for (int index = 0; index < 5; index++) {
+        traces[index] = malloc(lengths[index]);
+        for (size_t place = 0; place + 6 < lengths[index]; place += 6)
+            memcpy(traces[index] + place, trace, sizeof trace);
+    }
+    for (size_t size = 100; size < 100000; size *= 2) {
+        wall = malloc(10);
+        grown = realloc(grown, size);
+        free(wall);
+    }
+    free(grown);
+    for (int index = 0; index < 5; index++)
+        free(traces[index]);
+}
+
 int main(void)
 {
     const char *probe;
 
+    leave_traces();
     for (unsigned index = 0; index < COUNT; index++) {
         sizes[index] = size_of(index);
         blocks[index] = malloc(sizes[index]);
