@@ -1,1 +1,1 @@
-"""Fuzzing: arbitrary bytes as a request, and what has to hold of the answer."""
+"""Fuzzing: arbitrary bytes as a request or from a server, and what has to hold of the outcome."""

@@ -1,13 +1,16 @@
-"""fuzz: the requests that are kept are answered as they should be, and what is not is seen."""
+"""fuzz: what is kept is treated as it should be, and what is not is seen."""
 
 from pathlib import Path
 
 import pytest
 
-from fuzz import exchange
+from fuzz import exchange, fastcgi
 from nativecgi import Request, Response, text
+from nativecgi.gateways.fastcgi.connection import Abort, Connection, Event, Params, Reply, Stdin
 
-CORPUS = sorted((Path(exchange.__file__).parent / "corpus").iterdir())
+FOLDER = Path(exchange.__file__).parent / "corpus"
+CORPUS = sorted((FOLDER / "exchange").iterdir())
+STREAMS = sorted((FOLDER / "fastcgi").iterdir())
 GET = b"REQUEST_METHOD=GET\0\0"
 
 
@@ -16,9 +19,15 @@ def test_a_request_of_the_corpus_is_answered(path: Path) -> None:
     exchange.check(path.read_bytes())
 
 
-def test_the_corpus_is_small() -> None:
-    assert 20 <= len(CORPUS) <= 100
-    assert all(path.stat().st_size <= 1024 for path in CORPUS)
+@pytest.mark.parametrize("path", STREAMS, ids=lambda path: path.name)
+def test_a_stream_of_the_corpus_means_the_same_however_it_is_split(path: Path) -> None:
+    fastcgi.check(path.read_bytes())
+
+
+@pytest.mark.parametrize("corpus", [CORPUS, STREAMS])
+def test_the_corpus_is_small(corpus: list[Path]) -> None:
+    assert 20 <= len(corpus) <= 100
+    assert all(path.stat().st_size <= 1024 for path in corpus)
 
 
 @pytest.mark.parametrize("data", [b"", b"\0", b"\0\0", b"\0\0\0", b"=", b"A", b"\xff=\xff", b"a=1"])
@@ -96,3 +105,40 @@ def test_an_answer_to_head_has_no_body() -> None:
     exchange.require_answer(output, is_head=True)
     with pytest.raises(exchange.WrongError):
         exchange.require_answer(output + b"1", is_head=True)
+
+
+# --- what a FastCGI connection may not do ---
+
+
+def test_the_corpus_has_events_of_each_kind() -> None:
+    events = [event for path in STREAMS for event in fastcgi.told([path.read_bytes()]) or []]
+    assert {type(event) for event in events} == {Abort, Params, Reply, Stdin}
+    assert any(fastcgi.told([path.read_bytes()]) is None for path in STREAMS)
+
+
+@pytest.mark.parametrize(
+    "events",
+    [
+        [Stdin(b"before a request")],
+        [Abort()],
+        [Params(0, {}, True)],
+        [Params(1, {}, True), Params(1, {}, True)],
+        [Params(1, {}, True), Stdin(b""), Stdin(b"after the end")],
+        [Reply(b"")],
+        [Reply(b"cut off")],
+        [Reply(b"\x01\x05\x00\x01\x00\x00\x00\x00")],
+    ],
+)
+def test_events_that_no_gateway_could_follow_are_found(events: list[Event]) -> None:
+    with pytest.raises(exchange.WrongError):
+        fastcgi.require_events(events)
+
+
+def test_a_difference_between_whole_and_split_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
+    class Forgetful(Connection):
+        def receive(self, data: bytes) -> list[Event]:
+            return super().receive(data) if len(data) > 8 else []
+
+    monkeypatch.setattr(fastcgi, "Connection", Forgetful)
+    with pytest.raises(exchange.WrongError):
+        fastcgi.check((FOLDER / "fastcgi" / "get").read_bytes())
