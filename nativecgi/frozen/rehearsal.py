@@ -64,7 +64,7 @@ class Asked(Struct, frozen=True):
     """A request, as a process gets it."""
 
     environment: Mapping[str, str]
-    input: bytes
+    body: bytes
 
 
 class Scene(Struct, frozen=True):

@@ -59,7 +59,7 @@ def tell():
         return {{name: value for name, value in variables.items() if value.isprintable()}}
 
     others = [
-        {{"environment": text(it.environment), "input": b64encode(it.input).decode()}}
+        {{"environment": text(it.environment), "input": b64encode(it.body).decode()}}
         for it in rehearsal.others
     ]
     files = {{spec.name: spec.origin for spec in specs if getattr(spec, "has_location", False)}}

@@ -168,5 +168,5 @@ def test_all_other_requests_of_a_warm_up_are_told(monkeypatch: pytest.MonkeyPatc
     assert rehearsal.trial["PATH_INFO"] == "/first"
     first, second = rehearsal.others
     assert first.environment["REQUEST_METHOD"] == "POST"
-    assert (first.environment["CONTENT_LENGTH"], first.input, second.input) == ("1", b"a", b"")
+    assert (first.environment["CONTENT_LENGTH"], first.body, second.body) == ("1", b"a", b"")
     assert second.environment["PATH_INFO"] == "/second"
