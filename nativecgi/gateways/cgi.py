@@ -19,7 +19,15 @@ from nativecgi.process.letterbox import ANSWER, BEGUN
 from nativecgi.process.letterbox import memory as letterbox
 from nativecgi.process.report import log, report
 from nativecgi.process.streams import keep_stdout
-from nativecgi.transfer.send import DisconnectedError, Streamed, close_source, transmit, write
+from nativecgi.transfer.body import Source
+from nativecgi.transfer.send import (
+    DisconnectedError,
+    Sink,
+    Streamed,
+    close_source,
+    finish,
+    transmit,
+)
 
 _STDIN = 0
 
@@ -46,17 +54,17 @@ def serve(
 def respond(
     handler: Handler,
     env: MutableMapping[str, str],
-    stdin: int,
-    stdout: int,
+    source: Source,
+    sink: int | Sink,
     limits: Limits | None,
     begin: Callable[[], object],
 ) -> int:
-    """Answer the request that `env` and the descriptor `stdin` hold, on the descriptor `stdout`.
+    """Answer the request that `env` and `source` hold, and write the answer to `sink`.
 
     `begin` is called before the handler, and what it raises is answered, too. Returns the exit
     status.
     """
-    letterbox[ANSWER] = stdout if stdout < BEGUN else 0
+    letterbox[ANSWER] = sink if isinstance(sink, int) and sink < BEGUN else 0
     forget_proxy(env)
 
     def handle(request: Request) -> Response:
@@ -65,12 +73,12 @@ def respond(
 
     output: bytes | Streamed = b""
     try:
-        output = exchange(handle, env, stdin, limits)
+        output = exchange(handle, env, source, limits)
         letterbox[ANSWER] = BEGUN
         if isinstance(output, bytes):
-            write(output, stdout)
+            finish(output, sink)
         else:
-            _send(output, stdout)
+            _send(output, sink)
     except BaseException as failure:
         is_sent = isinstance(output, Streamed) and output.is_sent
         log(_account(failure, env, is_sent))
@@ -89,7 +97,7 @@ def _account(failure: BaseException, env: Mapping[str, str], is_sent: bool) -> s
     return f"nativecgi: the answer could not be written: {failure}\n"
 
 
-def _send(output: Streamed, stdout: int) -> None:
+def _send(output: Streamed, sink: int | Sink) -> None:
     """Send an answer and close what it comes from, whenever a signal comes.
 
     A server that tells a program by SIGTERM that the client has gone gives it the time to close
@@ -102,7 +110,7 @@ def _send(output: Streamed, stdout: int) -> None:
     try:
         try:
             signal.signal(signal.SIGTERM, terminate)
-            transmit(output, stdout)
+            transmit(output, sink)
         finally:
             terminate.is_closing = True
             close_source(output)

@@ -17,14 +17,14 @@ from nativecgi.message.request import Request, content_length
 from nativecgi.message.response import Handler, Response, answered, error, refusal
 from nativecgi.process import deadline
 from nativecgi.process.report import log, report
-from nativecgi.transfer.body import BodyReader, drain
+from nativecgi.transfer.body import BodyReader, Source, drain
 from nativecgi.transfer.send import Streamed, close_source
 
 
 def exchange(
-    handler: Handler, env: Mapping[str, str], stdin: int, limits: Limits | None = None
+    handler: Handler, env: Mapping[str, str], source: Source, limits: Limits | None = None
 ) -> bytes | Streamed:
-    """Answer the request that `env` and the descriptor `stdin` hold.
+    """Answer the request that `env` and `source` hold.
 
     Whatever the handler raises becomes an answer of status 500 that tells nothing, and a
     report on sys.stderr that tells all; NATIVECGI_DEBUG=1 in `env` shows it on the page too.
@@ -38,9 +38,9 @@ def exchange(
         length = content_length(env)
     except HTTPError as failure:
         if not env.get("CONTENT_LENGTH"):  # it is the coding: Apache ends the input with the body
-            drain(BodyReader(stdin, None))
+            drain(BodyReader(source, None))
         return encode(refusal(failure), omit_body=omit_body, nph=nph)
-    raw = BodyReader(stdin, length) if length != 0 else None
+    raw = BodyReader(source, length) if length != 0 else None
     body: BinaryIO = io.BufferedReader(raw) if raw else io.BytesIO()
     try:
         if limits is not None or "NATIVECGI_MAX_SECONDS" in env:

@@ -5,6 +5,7 @@ been built in (environment.c).
 """
 
 import os
+from collections.abc import Mapping
 from contextlib import suppress
 from importlib import import_module
 
@@ -56,6 +57,20 @@ def give_up() -> None:
     for environ in (os.environ, os.environb):
         environ.__dict__.pop("_data", None)
         environ.__class__ = _Environ
+
+
+def replace(first: Mapping[str, str], others: Mapping[str, str]) -> None:
+    """Have os.environ and os.environb hold these variables, once they are asked.
+
+    What no environment can hold is left out: a name that is empty or has a "=" in it, and a NUL.
+    """
+    give_up()
+    strings = (
+        f"{name}={value}\0"
+        for name, value in {**others, **first}.items()
+        if name and "=" not in name and "\0" not in name + value
+    )
+    renew(os.fsencode("".join(strings)), 0)
 
 
 def renew(block: Block, count: int) -> tuple[list[str], dict[str, str]]:

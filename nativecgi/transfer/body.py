@@ -1,8 +1,9 @@
-"""A request's body: standard input, up to CONTENT_LENGTH and no further."""
+"""A request's body: what comes from its source, up to CONTENT_LENGTH and no further."""
 
 import io
 import os
 import sys
+from collections.abc import Callable
 from contextlib import suppress
 
 from nativecgi.message.errors import IncompleteBodyError
@@ -14,14 +15,19 @@ DRAIN_LIMIT = 2 * 1024 * 1024 * 1024
 _FORGOTTEN = 64 * 1024  # bytes that are read at a time where nobody wants them
 
 
+# Where a body comes from: a file descriptor, or a function that fills a buffer as readinto does. It
+# waits for the next bytes, returns 0 at the end, and raises OSError if the client has gone.
+Source = int | Callable[[memoryview], int]
+
+
 class BodyReader(io.RawIOBase):
-    """The next `length` bytes of a file descriptor (RFC 3875 4.2: a server may send more).
+    """The next `length` bytes of a source (RFC 3875 4.2: a server may send more).
 
     None stands for all there are, which a server may give of a body sent in chunks.
     """
 
-    def __init__(self, descriptor: int, length: int | None) -> None:
-        self._descriptor = descriptor
+    def __init__(self, source: Source, length: int | None) -> None:
+        self._source = source
         self._is_announced = length is not None
         self._left = sys.maxsize if length is None else length
         self._is_drained = False
@@ -69,11 +75,13 @@ class BodyReader(io.RawIOBase):
             limit -= count
 
     def _read(self, buffer: memoryview) -> int:
+        if not isinstance(self._source, int):
+            return self._source(buffer)
         while True:
             try:
-                return os.readv(self._descriptor, [buffer])
+                return os.readv(self._source, [buffer])
             except BlockingIOError:
-                await_ready(self._descriptor, to_write=False)
+                await_ready(self._source, to_write=False)
 
 
 def drain(raw: BodyReader, limit: int = DRAIN_LIMIT) -> None:

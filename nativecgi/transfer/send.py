@@ -5,7 +5,7 @@ import io
 import os
 import stat
 from collections.abc import Iterator
-from typing import BinaryIO, cast
+from typing import BinaryIO, Protocol, cast
 
 from msgspec import Struct
 
@@ -28,6 +28,19 @@ class Streamed(Struct):
     source: object  # what is to be closed in the end
     seconds: float = 0  # that the rest may take to be made; 0 for any time
     is_sent: bool = False  # whether all of it has been written
+
+
+class Sink(Protocol):
+    """Where an answer goes that is not written to a descriptor as it is.
+
+    Both raise DisconnectedError.
+    """
+
+    def write(self, data: bytes) -> None:
+        """Send the next bytes, at once."""
+
+    def finish(self, data: bytes) -> None:
+        """Send the last bytes, which may be none."""
 
 
 class DisconnectedError(BaseException):
@@ -53,19 +66,21 @@ def send(answer: Streamed, descriptor: int) -> None:
         deadline.stop()
 
 
-def transmit(answer: Streamed, descriptor: int) -> None:
+def transmit(answer: Streamed, sink: int | Sink) -> None:
     """Write the whole answer, and close nothing. Raises what `send` raises.
 
     Where it fails the time limit on its pieces is still running (see deadline.stop).
     """
     if answer.seconds:
         deadline.start(answer.seconds)
-    write(answer.head, descriptor)
+    write(answer.head, sink)
     if answer.rest is not None:
-        _send_pieces(answer.rest, answer.left, answer.in_chunks, descriptor)
+        _send_pieces(answer.rest, answer.left, answer.in_chunks, sink)
     else:
         file = cast(BinaryIO, answer.source)
-        _send_file(file.fileno(), file.tell(), answer.left or 0, descriptor)
+        _send_file(file.fileno(), file.tell(), answer.left or 0, sink)
+    if not isinstance(sink, int):
+        sink.finish(b"")
     answer.is_sent = True
     if answer.seconds:
         deadline.stop()  # what is left to do is not the handler's time
@@ -77,15 +92,26 @@ def close_source(answer: Streamed) -> None:
     close(source)
 
 
-def write(output: bytes, descriptor: int) -> None:
+def finish(output: bytes, sink: int | Sink) -> None:
+    """Write an answer that is in memory as a whole. Raises DisconnectedError."""
+    if isinstance(sink, int):
+        write(output, sink)
+    else:
+        sink.finish(output)
+
+
+def write(output: bytes, sink: int | Sink) -> None:
     """Write all bytes: a pipe may take them in pieces. Raises DisconnectedError."""
+    if not isinstance(sink, int):
+        sink.write(output)
+        return
     rest: bytes | memoryview = output
     try:
         while rest:
             try:
-                written = os.write(descriptor, rest)
+                written = os.write(sink, rest)
             except BlockingIOError:
-                await_ready(descriptor, to_write=True)
+                await_ready(sink, to_write=True)
             else:
                 rest = memoryview(rest)[written:] if written < len(rest) else b""
     except OSError as error:
@@ -124,7 +150,7 @@ def _ends_at(file: int, size: int) -> bool:
 
 
 def _send_pieces(
-    pieces: Iterator[bytes], left: int | None, in_chunks: bool, descriptor: int
+    pieces: Iterator[bytes], left: int | None, in_chunks: bool, sink: int | Sink
 ) -> None:
     for piece in pieces:
         if (failure := remembered()) is not None:
@@ -133,32 +159,33 @@ def _send_pieces(
             left -= len(piece)
             if left < 0:
                 raise IncompleteError("the body is longer than its Content-Length")
-        write(chunk(piece) if in_chunks else piece, descriptor)
+        write(chunk(piece) if in_chunks else piece, sink)
     if left:
         raise IncompleteError(f"the body is {left} bytes shorter than its Content-Length")
     if in_chunks:
-        write(b"0\r\n\r\n", descriptor)
+        write(b"0\r\n\r\n", sink)
 
 
-def _send_file(file: int, offset: int, left: int, descriptor: int) -> None:
+def _send_file(file: int, offset: int, left: int, sink: int | Sink) -> None:
     """Let the kernel copy a file's next bytes."""
     while left:
-        sent = _copied(file, offset, min(left, _AT_A_TIME), descriptor)
+        sent = _copied(file, offset, min(left, _AT_A_TIME), sink)
         if sent == 0:
             raise IncompleteError("the file has become shorter while it was sent")
         offset += sent
         left -= sent
 
 
-def _copied(file: int, offset: int, count: int, descriptor: int) -> int:
-    try:
-        return os.sendfile(descriptor, file, offset, count)
-    except BlockingIOError:
-        pass  # `write` waits for it
-    except OSError as error:
-        # sendfile(2): not every file, and none that is opened to append to, can take part.
-        if error.errno not in (errno.EINVAL, errno.ENOSYS):
-            raise DisconnectedError(str(error)) from error
+def _copied(file: int, offset: int, count: int, sink: int | Sink) -> int:
+    if isinstance(sink, int):
+        try:
+            return os.sendfile(sink, file, offset, count)
+        except BlockingIOError:
+            pass  # `write` waits for it
+        except OSError as error:
+            # sendfile(2): not every file, and none that is opened to append to, can take part.
+            if error.errno not in (errno.EINVAL, errno.ENOSYS):
+                raise DisconnectedError(str(error)) from error
     data = os.pread(file, min(count, _COPIED), offset)
-    write(data, descriptor)
+    write(data, sink)
     return len(data)
