@@ -152,7 +152,21 @@ def test_a_file_has_at_most_350_lines(path: Path) -> None:
 
 @every_file
 def test_the_library_needs_msgspec_and_multipart_and_nothing_else(path: Path) -> None:
-    assert imported(path) <= sys.stdlib_module_names | {"nativecgi", "msgspec", "multipart"}
+    extra = {"httptools"} if is_http(path) else set()  # of the extra `http`
+    assert imported(path) <= sys.stdlib_module_names | {"nativecgi", "msgspec", "multipart"} | extra
+
+
+@every_file
+def test_only_the_http_gateway_imports_the_http_gateway(path: Path) -> None:
+    names = {it.module for it in ast.walk(tree(path)) if isinstance(it, ast.ImportFrom)}
+    assert is_http(path) or not {it for it in names if it and it.startswith(HTTP)}
+
+
+HTTP = "nativecgi.gateways.http"
+
+
+def is_http(path: Path) -> bool:
+    return name(path).startswith("gateways/http/")
 
 
 @every_freezer_file
@@ -277,9 +291,9 @@ def test_the_library_asserts_nothing_of_what_others_give_it(path: Path) -> None:
 # it is there, `_socket` is there for typing_extensions.
 HEAVY = (
     "argparse asyncio concurrent ctypes dataclasses email getpass gettext hashlib http.client "
-    "http.server json locale logging multiprocessing pathlib pickle queue random secrets select "
-    "selectors shutil socket socketserver sqlite3 ssl subprocess tempfile unittest urllib.request "
-    "wsgiref xml zipfile"
+    "http.server httptools json locale logging multiprocessing pathlib pickle queue random secrets "
+    "select selectors shutil socket socketserver sqlite3 ssl subprocess tempfile unittest "
+    "urllib.request wsgiref xml zipfile"
 ).split()
 
 
