@@ -123,7 +123,7 @@ class Connection:
         buffer = self._buffer
         if not self._searched and (empty := _EMPTY_LINES.match(buffer)):
             del buffer[: empty.end()]
-        if buffer in (b"", b"\r"):
+        if not buffer or buffer == b"\r":
             if self._is_at_end:
                 self._close()
                 return Closed()
