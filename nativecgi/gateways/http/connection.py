@@ -108,10 +108,8 @@ class Connection:
 
         If the request has not been read to its End, or `keeps_alive` is false, it is Closed.
         """
-        if self._state == "answer" and self._wants_more and not self._is_waiting:
+        if self._state == "answer" and self._wants_more:
             self._state = "head"
-            self._searched = 0
-            self._chunked = None
         else:
             self._close()
 
@@ -121,7 +119,7 @@ class Connection:
 
     def _head(self) -> Event | None:
         buffer = self._buffer
-        if not self._searched and (empty := _EMPTY_LINES.match(buffer)):
+        if empty := _EMPTY_LINES.match(buffer):
             del buffer[: empty.end()]
         if not buffer or buffer == b"\r":
             if self._is_at_end:
@@ -143,6 +141,7 @@ class Connection:
             return None
         head = read_head(bytes(buffer[:size]), self._ends)
         del buffer[:size]
+        self._searched = 0
         self._state = "body"
         self._left = head.length or 0
         self._chunked = Chunked() if head.length is None else None

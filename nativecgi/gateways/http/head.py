@@ -88,10 +88,10 @@ def read_head(raw: bytes, ends: Ends) -> Head:
         raise HTTPError(400, "The request line is malformed.")
     if version not in ("1.0", "1.1"):
         raise _unsupported_version()
+    if not listener.is_complete:  # it waits for more of HTTP/2's preface, and of nothing else
+        raise HTTPError(400, "The head is malformed.")
     if method == b"CONNECT":
         raise HTTPError(501, "This server is no proxy.")
-    if not listener.is_complete:
-        raise HTTPError(400, "The head is malformed.")
     if len(listener.fields) > MAX_FIELDS:
         raise HTTPError(431, f"The request has more than {MAX_FIELDS} header fields.")
     host = _host(listener.fields, is_required=version == "1.1")

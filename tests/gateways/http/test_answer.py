@@ -145,6 +145,10 @@ def test_a_path_alone_is_a_local_redirect() -> None:
     assert (given.local_redirect, given.head) == ("/a?b", b"")
 
 
+def test_a_path_with_other_fields_is_the_clients() -> None:
+    assert lines_of(answer("Location: /a", "Set-Cookie: b"))[0] == "HTTP/1.1 302 Found"
+
+
 def test_a_path_with_a_status_is_the_clients() -> None:
     given = answer("Status: 303 See Other", "Location: /a")
     assert not given.local_redirect

@@ -185,6 +185,18 @@ def test_a_body_that_came_without_an_invitation_is_read() -> None:
 
 # --- any bytes, in any pieces ---
 
+CHUNKED = chunked(b"3\r\nabc\r\n2\r\n\r\n\r\n0\r\nT: u\r\n\r\n")
+LONG = request("X: " + "a" * 200)
+
+
+@pytest.mark.parametrize("stream", [CHUNKED + request(), CHUNKED + CHUNKED, LONG + request()])
+def test_bytes_may_be_cut_anywhere(stream: bytes) -> None:
+    whole = outcome(stream, b"")
+    assert count(whole, Head) == 2
+    for place in range(1, len(stream)):
+        assert outcome(stream[:place], stream[place:], b"") == whole
+
+
 STREAMS = st.lists(
     st.sampled_from(
         [
@@ -215,9 +227,7 @@ def test_any_split_of_the_bytes_gives_the_same_events(stream: bytes, data: st.Da
     assert outcome(*pieces, b"") == outcome(stream, b"")
 
 
-@pytest.mark.parametrize(
-    "stream", [chunked(b"3\r\nabc\r\n2\r\n\r\n\r\n0\r\nT: u\r\n\r\n") + request(), post(b"abc")]
-)
+@pytest.mark.parametrize("stream", [CHUNKED + request(), post(b"abc")])
 def test_bytes_may_come_one_by_one(stream: bytes) -> None:
     assert outcome(*(bytes([byte]) for byte in stream), b"") == outcome(stream, b"")
 
