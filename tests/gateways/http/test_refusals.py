@@ -1,4 +1,4 @@
-"""What is refused, and with which status: a row each of the table in docs/http-parser.md."""
+"""What is refused, and with which status: the rows of the table in docs/http-parser.md."""
 
 import pytest
 
