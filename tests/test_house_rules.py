@@ -225,8 +225,8 @@ EDGE = {
     "transfer/send.py": "os.fstat os.pread os.sendfile os.write",
     "message/spool.py": "os.pread",
     "process/streams.py": (
-        "open os.dup os.dup2 os.fstat os.isatty os.open os.set_inheritable sys sys.stderr "
-        "sys.stdout"
+        "open os.dup os.dup2 os.fstat os.isatty os.open os.set_inheritable sys sys.__stderr__ "
+        "sys.stderr sys.stdout"
     ),
     "process/threads.py": "os.stat sys._current_frames sys.stderr",
     "gateways/websocketd.py": "open",

@@ -3,6 +3,8 @@
 import io
 import os
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from typing import Any, TextIO
 
 # File types as in st_mode, less the twelve bits below (inode(7)).
@@ -66,6 +68,24 @@ def keep_stdout() -> int:
     answer = os.dup(1)
     os.dup2(2, 1)
     return answer
+
+
+@contextmanager
+def redirected(stream: TextIO) -> Iterator[None]:
+    """Have what is printed go to a stream, both sys.stdout's and sys.stderr's."""
+    before = sys.stdout, sys.stderr
+    sys.stdout = sys.stderr = stream
+    try:
+        yield
+    finally:
+        sys.stdout, sys.stderr = before
+
+
+def write_own_stderr(text: str) -> None:
+    """Write to the process's own standard error, wherever sys.stderr leads."""
+    if sys.__stderr__ is not None:
+        with suppress(OSError, ValueError):
+            sys.__stderr__.write(text)
 
 
 def call_it(stream: io.TextIOWrapper, name: str, mode: str) -> None:

@@ -1,10 +1,10 @@
 """The FastCGI gateway: a process answers the requests of a connection, one after the other."""
 
 import socket
-import sys
 from collections import deque
 from collections.abc import Callable, Mapping
-from typing import TextIO
+from contextlib import suppress
+from typing import TextIO, cast
 
 from nativecgi.gateways.cgi import respond
 from nativecgi.gateways.fastcgi.connection import Abort, Connection, Event, Params, Reply, Stdin
@@ -14,6 +14,7 @@ from nativecgi.message.limits import Limits
 from nativecgi.message.response import Handler
 from nativecgi.process import environment
 from nativecgi.process.report import log
+from nativecgi.process.streams import redirected, write_own_stderr
 from nativecgi.transfer.send import DisconnectedError
 
 _RECEIVED = 64 * 1024  # bytes at a time
@@ -55,14 +56,10 @@ def _answer(
     begin: Callable[[], object],
 ) -> None:
     environment.replace(request.env, own)
-    streams: tuple[TextIO, TextIO] = sys.stdout, sys.stderr
-    sys.stdout = sys.stderr = errors = Stderr(wire.log)
-    try:
-        env = {**own, **request.env}
-        status = respond(handler, env, wire.read, wire, limits, begin)
+    errors = Stderr(wire.log)
+    with redirected(cast(TextIO, errors)):
+        status = respond(handler, {**own, **request.env}, wire.read, wire, limits, begin)
         errors.flush()
-    finally:
-        sys.stdout, sys.stderr = streams
     wire.end(status)
 
 
@@ -124,17 +121,20 @@ class Wire:
         try:
             self._send(self._protocol.stderr(text.encode("utf-8", "backslashreplace")))
         except DisconnectedError:
-            if sys.__stderr__ is not None:
-                sys.__stderr__.write(text)
+            write_own_stderr(text)
 
     def end(self, status: int) -> None:
         """End the request, which a CGI program would have ended with the exit status `status`.
 
-        An answer that broke off has no end: the server must not take it for a whole one. Raises
-        DisconnectedError.
+        An answer that broke off has no end: the server must not take it for a whole one. What is
+        still to come of the body is read, since to close a connection in which there is something
+        left may cost the server the answer. Raises DisconnectedError.
         """
         if self._last is None:
             raise DisconnectedError("the answer is incomplete")
+        with suppress(OSError):
+            while not self._is_body_over:
+                self._next_piece()
         self._send(self._protocol.end(self._last, status))
 
     def _next_piece(self) -> None:
