@@ -3,6 +3,7 @@
 import os
 import re
 import socket
+import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from grp import getgrgid
@@ -11,7 +12,10 @@ from pathlib import Path
 from servers.server import (
     DOCUMENTED_FOLDER,
     HOST,
+    PREFIX,
+    SECONDS,
     Server,
+    ServerError,
     Site,
     await_start,
     documented,
@@ -24,6 +28,7 @@ PROGRAM, PACKAGE = "nginx", "nginx-light"
 WRAPPER, WRAPPER_PACKAGE = "fcgiwrap", "fcgiwrap"
 
 _DOCUMENTED_SOCKET = "/run/fcgiwrap.socket"
+_DOCUMENTED_POOL, _DOCUMENTED_PATH = "/run/shop/shop.sock", "/shop"
 _WRAPPERS = 8  # so many programs run at the same time
 
 _FRAME = """\
@@ -83,6 +88,41 @@ def serving(cgi_bin: Path, *, environment: Mapping[str, str] = {}) -> Iterator[S
 
 
 @contextmanager
+def pooling(program: Path, *options: str) -> Iterator[Server]:
+    """Serve a program from its own pool, started with `options`, as long as the block runs.
+
+    Raises ServerError where nginx does not start.
+    """
+    nginx = require(PROGRAM, PACKAGE)
+    with site(program.parent) as here:
+        path = here.folder("pool") / "socket"
+        replacements = {
+            _DOCUMENTED_POOL: str(path),
+            _DOCUMENTED_PATH: f"{PREFIX}/{program.name}",
+        }
+        file = here.home / "nginx.conf"
+        file.write_text(_framed(here, documented("nginx-fastcgi.conf", replacements)))
+        pool = [str(here.cgi_bin / program.name), "--fastcgi", str(path), *options]
+        command = [nginx, "-c", str(file), "-p", str(here.home), "-e", str(here.error_log)]
+        with (
+            running(pool, here, identity=here.identity) as managing,
+            running(command, here) as process,
+        ):
+            await_start(process, here)
+            _await_socket(path, here)
+            yield here.server("nginx", managing)
+
+
+def _await_socket(path: Path, here: Site) -> None:
+    deadline = time.monotonic() + SECONDS
+    while not path.is_socket():
+        if time.monotonic() > deadline:
+            log = here.error_log.read_text(errors="replace")
+            raise ServerError(f"the pool does not start:\n{log}")
+        time.sleep(0.01)
+
+
+@contextmanager
 def _listening(path: Path, here: Site) -> Iterator[socket.socket]:
     """A socket as Debian's fcgiwrap gets it from systemd: open already, and its user's alone."""
     with socket.socket(socket.AF_UNIX) as listener:
@@ -104,6 +144,10 @@ def _configuration(here: Site, environment: Mapping[str, str]) -> str:
     variables = "".join(
         f"    fastcgi_param {name} {_quoted(value)};\n" for name, value in environment.items()
     )
+    return _framed(here, re.sub(r"\}\s*\Z", lambda end: variables + end[0], location))
+
+
+def _framed(here: Site, location: str) -> str:
     return _FRAME.format(
         home=here.home,
         error_log=here.error_log,
@@ -111,7 +155,7 @@ def _configuration(here: Site, environment: Mapping[str, str]) -> str:
         temporary=here.folder("temporary"),
         host=HOST,
         port=here.port,
-        documented=re.sub(r"\}\s*\Z", lambda end: variables + end[0], location),
+        documented=location,
     )
 
 

@@ -101,7 +101,7 @@ def is_overload(node: ast.FunctionDef) -> bool:
 
 # Each room of the library may import from itself and from the rooms above it in this list. What
 # stands beside the rooms (run.py, testing.py, ...) puts them together, and may use all.
-ROOMS = ("message", "process", "middleware", "transfer", "gateways", "frozen", "adapters")
+ROOMS = ("message", "process", "pool", "middleware", "transfer", "gateways", "frozen", "adapters")
 # The same of what builds; its files, such as cli.py, may use all.
 BUILD_ROOMS = (
     *("settings", "nuitka_plugins", "freezer", "sources", "environments", "scripts", "explain"),
@@ -114,6 +114,12 @@ def test_rooms_of_the_library_import_one_way(path: Path) -> None:
     room = name(path).partition("/")[0]
     if room in ROOMS:
         assert rooms(path, "nativecgi") <= set(ROOMS[: ROOMS.index(room) + 1])
+
+
+@every_file
+def test_the_pool_knows_no_protocol(path: Path) -> None:
+    if name(path).startswith("pool/"):
+        assert rooms(path, "nativecgi") <= {"pool", "process"}
 
 
 @every_file_of_the_build
@@ -208,6 +214,18 @@ EDGE = {
     ),
     "gateways/cgi.py": "os.environ sys.argv",
     "process/leaving.py": "os._exit",
+    "pool/anew.py": "os.close os.dup2 os.environ os.execve os.getpid os.set_inheritable",
+    "pool/command.py": "os.readlink sys.argv sys.executable sys.orig_argv",
+    "pool/crew.py": "os.environ os.kill os.killpg os.posix_spawn os.waitid os.waitpid",
+    "pool/listening.py": (
+        "os.chmod os.chown os.close os.dup os.dup2 os.getpid os.lstat os.open os.set_inheritable "
+        "os.umask os.unlink"
+    ),
+    "pool/notify.py": "os.environ",
+    "pool/options.py": "os.sched_getaffinity",
+    "pool/pool.py": ("os._exit os.close os.dup2 os.environ os.listdir os.open os.set_inheritable"),
+    "pool/scoreboard.py": "os.ftruncate os.memfd_create os.pread os.pwrite",
+    "pool/worker.py": "os.environ os.set_inheritable",
     "frozen/rehearsal.py": (
         "os.close os.dup os.dup2 os.lseek os.memfd_create os.open os.write sys.stdout"
     ),
@@ -225,30 +243,40 @@ EDGE = {
     "transfer/send.py": "os.fstat os.pread os.sendfile os.write",
     "message/spool.py": "os.pread",
     "process/streams.py": (
-        "open os.dup os.dup2 os.fstat os.isatty os.open os.set_inheritable sys sys.__stderr__ "
-        "sys.stderr sys.stdout"
+        "open os.close os.dup os.dup2 os.fstat os.isatty os.open os.set_inheritable sys "
+        "sys.__stderr__ sys.stderr sys.stdout"
     ),
     "process/threads.py": "os.stat sys._current_frames sys.stderr",
+    "gateways/pooled.py": "sys.argv",
     "gateways/websocketd.py": "open",
     "adapters/wsgi.py": "sys.stderr",
 }
 PURE = {
     *(
+        "os.O_APPEND",
         "os.O_CLOEXEC",
         "os.O_CREAT",
         "os.O_DIRECTORY",
         "os.O_EXCL",
         "os.O_NONBLOCK",
         "os.O_PATH",
+        "os.O_RDONLY",
         "os.O_NOFOLLOW",
         "os.O_RDWR",
         "os.O_WRONLY",
+        "os.POSIX_SPAWN_DUP2",
+        "os.P_PID",
         "os.PathLike",
         "os.SEEK_CUR",
         "os.SEEK_END",
         "os.SEEK_SET",
+        "os.WEXITED",
+        "os.WNOHANG",
+        "os.WNOWAIT",
         "os.devnull",
         "os.stat_result",
+        "os.strerror",
+        "os.waitstatus_to_exitcode",
         "sys.maxsize",
         "sys.stdlib_module_names",
     ),
@@ -304,6 +332,7 @@ def test_importing_the_library_loads_nothing_heavy() -> None:
     # From Python 3.14 on `traceback`, which a report needs, loads them to print in colours.
     expected = ["dataclasses"] if sys.version_info >= (3, 14) else []
     assert [name for name in HEAVY if name in loaded] == expected
+    assert [name for name in loaded if name.startswith("nativecgi.pool")] == []
 
 
 def test_the_readme_shows_an_app_as_it_is() -> None:

@@ -9,6 +9,7 @@ import os
 import sys
 from collections.abc import Callable, Iterable, Mapping
 from contextvars import copy_context
+from importlib import import_module
 from typing import Any
 from urllib.parse import quote, unquote
 
@@ -84,6 +85,7 @@ def prepare(
     `handler`. This is asked for each once now, and what it raises (but for HTTPError) is raised;
     RuntimeError where it leaves a thread running, or answers that it has failed.
     """
+    import_module("nativecgi.gateways.pooled")  # for a worker, which begins here for each request
     prepare_decoders()
     prepare_forms()
     asked = [_scene(handler, request) for request in warmup]

@@ -26,4 +26,9 @@ def enter(program: Program, env: MutableMapping[str, str]) -> NoReturn:
     """Answer what the process, whose environment is `env`, was started for, and end it."""
     if program.session and env.get("GATEWAY_INTERFACE", "").startswith("websocketd"):
         program.session(env)
+    if "REQUEST_METHOD" not in env:
+        from nativecgi.gateways import pooled  # which a process for one request does without
+
+        if pooled.is_asked_for(env):
+            pooled.serve(program.handler, env, program.limits)
     cgi.serve(program.handler, env, program.limits)

@@ -70,6 +70,11 @@ def keep_stdout() -> int:
     return answer
 
 
+def print_to_log() -> None:
+    """Have what is written to standard output go to the error log, in child processes as well."""
+    os.close(keep_stdout())
+
+
 @contextmanager
 def redirected(stream: TextIO) -> Iterator[None]:
     """Have what is printed go to a stream, both sys.stdout's and sys.stderr's."""

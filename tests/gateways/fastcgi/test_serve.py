@@ -8,24 +8,25 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from pathlib import Path
 
-from msgspec import Struct
+import pytest
 
 from nativecgi import Request, Response, file
 from nativecgi.gateways.fastcgi import records
 from nativecgi.gateways.fastcgi.serve import serve
 from nativecgi.message.response import Handler
+from tests.gateways.fastcgi.server import GET, Answer, answers, begun, request
 
 SECONDS = 10
-GET = {"REQUEST_METHOD": "GET", "SCRIPT_NAME": "/app", "PATH_INFO": "/a", "QUERY_STRING": ""}
 
 
-class Answer(Struct):
-    """What a server has received of a request."""
-
-    head: str
-    body: bytes
-    log: str
-    app_status: int | None  # None: the request was not ended
+@pytest.fixture(autouse=True)
+def _own_environment() -> Iterator[None]:
+    """A request's variables take the place of the process's, which other tests want back."""
+    kept = [(it, it.__class__, it.__dict__["_data"]) for it in (os.environ, os.environb)]
+    yield
+    for it, kind, data in kept:
+        it.__class__ = kind
+        it.__dict__["_data"] = data
 
 
 def served(handler: Handler, *requests: bytes, is_only: bool = False) -> bytes:
@@ -67,51 +68,12 @@ def ended(data: bytes) -> int:
     return len([record for record in parsed if record.type == records.FCGI_END_REQUEST])
 
 
-def answers(data: bytes) -> list[Answer]:
-    """The answers to requests, one after the other."""
-    found: list[Answer] = []
-    streams: dict[int, bytes] = {}
-    parsed, consumed = records.parse_records(data)
-    assert consumed == len(data)
-    for record in parsed:
-        if record.type == records.FCGI_END_REQUEST:
-            assert record.content[4] == records.FCGI_REQUEST_COMPLETE
-            found.append(split(streams, int.from_bytes(record.content[:4], "big")))
-            streams = {}
-        else:
-            streams[record.type] = streams.get(record.type, b"") + record.content
-    return [*found, split(streams, None)] if streams else found
-
-
 def answer(
     handler: Handler, env: Mapping[str, str] = GET, body: bytes = b"", *, is_only: bool = False
 ) -> Answer:
     """The answer to a request."""
     (only,) = answers(served(handler, request(env, body), is_only=is_only))
     return only
-
-
-def split(streams: Mapping[int, bytes], status: int | None) -> Answer:
-    head, _empty, body = streams.get(records.FCGI_STDOUT, b"").partition(b"\r\n\r\n")
-    return Answer(head.decode(), body, streams.get(records.FCGI_STDERR, b"").decode(), status)
-
-
-def request(
-    env: Mapping[str, str] = GET, body: bytes = b"", *, keep: bool = True, id: int = 1
-) -> bytes:
-    return begun(env, keep=keep, id=id) + stream(records.FCGI_STDIN, body, id)
-
-
-def begun(env: Mapping[str, str], *, keep: bool, id: int = 1) -> bytes:
-    flags = records.FCGI_KEEP_CONN if keep else 0
-    start = records.encode_record(
-        records.FCGI_BEGIN_REQUEST, id, bytes((0, records.FCGI_RESPONDER, flags, 0, 0, 0, 0, 0))
-    )
-    return start + stream(records.FCGI_PARAMS, records.encode_pairs(env), id)
-
-
-def stream(type: int, content: bytes, id: int = 1) -> bytes:
-    return records.encode_stream(type, id, content) + records.encode_record(type, id)
 
 
 def echo(request: Request) -> Response:

@@ -1,0 +1,1 @@
+"""A pool of worker processes that share a listening socket, and the manager that keeps it."""
