@@ -129,21 +129,22 @@ def freeze(
         forget,
         has_debugger=debug is not None,
     )
-    layout = _Layout()
+    touches: list[Touch] = []
+    gain = None
     try:
         if trial is None:
             frozen = _frozen(program, chance)
         else:
-            frozen, layout = _laid_out(program, chance, (Trial(trial), *also), output.parent)
+            frozen, touches, gain = _laid_out(program, chance, (Trial(trial), *also), output.parent)
     except WouldBeLost as refusal:
         explained = _explained(program, chance) if refusal.has_descriptors else None
         raise explained or refusal from None
-    image.write(output, frozen.snapshot, frozen.stub_address, layout.touches, layout.cold)
+    image.write(output, frozen.snapshot, frozen.stub_address, touches)
     if debug is not None:
         debug.write_bytes(side_file(frozen.files))
     if map is not None:
         map.write_text(map_file(frozen.mappings, frozen.snapshot.memory))
-    return Result(frozen.printed, layout.gain)
+    return Result(frozen.printed, gain)
 
 
 class _Program(Struct, frozen=True):
@@ -168,21 +169,16 @@ class _Frozen(Struct, frozen=True):
     sealed: heap.Sealed
 
 
-class _Layout(Struct, frozen=True):
-    """What is known of a program whose memory is laid out."""
-
-    touches: Sequence[Touch] = ()  # what a process is to touch first
-    cold: Area = (0, 0)
-    gain: Gain | None = None
-
-
 def _laid_out(
     program: _Program, chance: Chance, trials: Sequence[Trial], where: Path
-) -> tuple[_Frozen, _Layout]:
+) -> tuple[_Frozen, list[Touch], Gain | None]:
     """Freeze the program with its memory laid out for a process (heap.c).
 
     Which pages a process touches shows in a first image, which blocks on them in a second, where
-    each has a page. Programs may be executed in the folder `where`: a /tmp may forbid it.
+    each has a page.
+
+    Returns it with what a process is to touch first, and what was gained. Programs may be executed
+    in the folder `where`: a /tmp may forbid it.
     """
     with tempfile.TemporaryDirectory(prefix=".freezer-", dir=where) as name:
         folder, draft = Path(name), Path(name, "draft")
@@ -197,7 +193,7 @@ def _laid_out(
             return merged(watched(draft, trial, program.seconds, areas) for trial in trials)
 
         plan: heap.Plan = {}
-        cold, gain = 0, None
+        gain = None
         if not chance.is_seeded:  # what is touched is not the same each time
             first = started(library.recording())
             blocks = first.sealed.blocks
@@ -211,12 +207,10 @@ def _laid_out(
                 heap.at_pages(apart, start, which) for which in (needed.written, needed.read)
             )
             plan = heap.together(written, read, found, blocks)
-            cold = heap.cold_size(plan, [*written, *read])
             gain = Gain(len(pages.written), heap.page_count(written))
         frozen = started(library.planned(plan))
         touches = touched(draft, trials[0].environment, program.seconds, _answers(chance))
-        start = frozen.sealed.start
-        return frozen, _Layout(touches, (start, start + cold), gain)
+        return frozen, touches, gain
 
 
 def _frozen(program: _Program, chance: Chance, preload: Path | None = None) -> _Frozen:

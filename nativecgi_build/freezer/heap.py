@@ -164,11 +164,6 @@ def together(
     return plan
 
 
-def cold_size(plan: Plan, touched: Iterable[Block]) -> int:
-    """How many bytes, in whole pages, are before all that is known to be touched."""
-    return min((plan[block] for block in touched), default=0)
-
-
 def page_count(blocks: Iterable[Block]) -> int:
     """How many pages these take together."""
     return _whole_pages(sum(block.size for block in blocks)) // PAGE

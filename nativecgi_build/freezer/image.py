@@ -17,23 +17,16 @@ from nativecgi_build.freezer.elf import Segment
 from nativecgi_build.freezer.errors import CannotFreeze
 from nativecgi_build.freezer.linux import HUGE_PAGE, PAGE
 from nativecgi_build.freezer.segments import common_permissions, grouped, merged, runs, split
-from nativecgi_build.freezer.snapshot import Area, Region, Snapshot, Touch
+from nativecgi_build.freezer.snapshot import Region, Snapshot, Touch
 
 _MODE = 0o777  # but for what the umask takes
 _STUB_ALIGNMENT = 16
 
 
-def write(
-    path: Path,
-    snapshot: Snapshot,
-    stub_address: int,
-    touches: Sequence[Touch] = (),
-    cold: Area = (0, 0),
-) -> None:
+def write(path: Path, snapshot: Snapshot, stub_address: int, touches: Sequence[Touch] = ()) -> None:
     """Write the image of `snapshot` to `path`, which is replaced at once or not at all.
 
     `touches` are pages that a process is known to touch: the stub does it first, in this order.
-    Of what is `cold`, from one address to another, a process touches next to nothing.
     """
     regions = []
     reservations = list(snapshot.reservations)
@@ -52,10 +45,9 @@ def write(
     calls = [
         # Before there are zeros between them, which the kernel would otherwise make in huge pages.
         *(
-            thaw.huge_page_call(start, end - start)
+            thaw.huge_page_call(area[0][0].address, _size(area))
             for area in areas
             if _is_large(area)
-            for start, end in _without(cold, (area[0][0].address, area[-1][-1].end))
         ),
         *map(thaw.mapping_call, reservations),
         *(
@@ -91,13 +83,6 @@ def _areas(groups: list[list[Region]]) -> Iterator[list[list[Region]]]:
         area.append(group)
     if area:
         yield area
-
-
-def _without(cold: Area, area: Area) -> Iterator[Area]:
-    """The parts of an area that are not cold: of that, a huge page is not read for each touch."""
-    for start, end in ((area[0], min(area[1], cold[0])), (max(area[0], cold[1]), area[1])):
-        if start < end:
-            yield start, end
 
 
 def _size(area: list[list[Region]]) -> int:
