@@ -81,6 +81,7 @@ WAYS: dict[str, dict[str, str]] = {
     "again_and_again": {},
     "as_a_program": {
         **dict.fromkeys(PROGRAMS, "its __main__ is not in the program"),
+        "socket": "plain Python has not imported it before, without which it raises KeyError",
         "site": "Nuitka puts code into it that looks for what only its loaders set",
         "xmlrpc.server": "Nuitka's loader, which has no get_code, has to run code of its own first",
     },

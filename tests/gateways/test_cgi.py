@@ -127,9 +127,8 @@ def test_nothing_after_run_is_reached(run: Run) -> None:
     assert (done.returncode, done.stdout) == (0, answer(b"hello"))
 
 
-@pytest.mark.parametrize("arguments", [[], ["--help"]])
-def test_without_a_request_it_says_how_it_is_used(program: Write, arguments: list[str]) -> None:
-    command = program(HELLO) + arguments
+def test_without_a_request_it_says_how_it_is_used(program: Write) -> None:
+    command = program(HELLO)
     done = subprocess.run(command, env=PATH, capture_output=True, timeout=SECONDS, check=False)
     assert (done.returncode, done.stdout) == (2, b"")
     assert b"This is a CGI program" in done.stderr
