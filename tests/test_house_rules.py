@@ -207,7 +207,6 @@ EDGE = {
     "frozen/immortal.py": "open os.pwrite sys sys.version_info",
     "process/letterbox.py": "open",
     "frozen/learned.py": "open",
-    "frozen/memory.py": "os.close os.dup os.dup2 os.memfd_create os.pread sys._debugmallocstats",
     "frozen/openings.py": "os.listdir os.readlink sys._getframe sys.addaudithook sys.stderr",
     "frozen/packagedata.py": (
         "open os.environ os.open os.readlink os.stat os.unlink os.urandom os.walk"

@@ -108,7 +108,8 @@ def _settings() -> tuple[_Setting, ...]:
 
 def _parser(settings: tuple[_Setting, ...]) -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
-        description="Serve this program from a pool of worker processes.",
+        description="Serve this program from a pool of worker processes. As a CGI program, with a "
+        "request in its environment, it takes no options.",
         epilog="ADDRESS is HOST:PORT, :PORT, [IPv6]:PORT or the path of a unix socket. Without it, "
         "the listening socket is the one that systemd passes on, or standard input.",
         allow_abbrev=False,

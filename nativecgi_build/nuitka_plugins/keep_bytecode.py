@@ -2,7 +2,7 @@
 
 Nuitka loads this file by its path. The packages are in the program all the same, and what importing
 them costs is gone when it is frozen. So it is with nativecgi: in a process that has just begun,
-memory that is in no cache counts more than instructions, and bytecode is a sixth of it less.
+memory that is in no cache counts more than instructions, and with bytecode it is a sixth less.
 """
 
 import sys
@@ -16,8 +16,8 @@ from nativecgi_build.nuitka_plugins.installed import installed, linked
 COMPILED = {"multipart"}
 # What of nativecgi's own an app's environment has in a folder of links, which is no site-packages.
 LINKED = {"msgspec"}
-# Of nativecgi what takes over the bytecode, and asks whether it is compiled; but for what does
-# neither.
+# The part of nativecgi that takes over the bytecode or asks whether it is compiled; and the modules
+# in it that do neither.
 FROZEN = "nativecgi.frozen"
 NOT_COMPILED = tuple(f"{FROZEN}.{name}" for name in "immortal mersenne openings rehearsal".split())
 
@@ -29,8 +29,8 @@ class KeepBytecode(NuitkaPluginBase):
     plugin_desc = "Keep installed packages as bytecode."
 
     def __init__(self) -> None:
-        own = (linked(sys.path) | COMPILED) - {"nativecgi"}
-        self._bytecode = sorted((installed(sys.path) | LINKED | {"nativecgi"}) - own)
+        others = (installed(sys.path) | LINKED) - linked(sys.path) - COMPILED
+        self._bytecode = sorted(others | {"nativecgi"})
 
     def decideCompilation(self, module_name: ModuleName) -> str | None:  # noqa: N802
         """How a module is included; None leaves it to others."""

@@ -44,6 +44,11 @@ def test_many_are_answered_at_once(server: Server) -> None:
     assert [it["params"]["n"] for it in told] == [[str(n)] for n in range(200)]
 
 
+def test_a_path_that_only_begins_alike_is_not_the_program_s(server: Server) -> None:
+    with pytest.raises(urllib.error.HTTPError, match="404"):
+        urllib.request.urlopen(f"{server.url}/httpbinning", timeout=SECONDS)
+
+
 def test_head_has_no_body(server: Server) -> None:
     request = urllib.request.Request(f"{server.url}/httpbin/get", method="HEAD")
     with urllib.request.urlopen(request, timeout=SECONDS) as answer:
